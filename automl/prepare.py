@@ -1,0 +1,142 @@
+"""From a request to everything that was read and checked, before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl import __version__
+from automl.data.splits import Choices, make_splits
+from automl.errors import UsageError
+from automl.models import checkpoint
+from automl.records import RawTask, Splits
+from automl.spaces import SearchSpace, load_space
+from automl.tasks import sources
+from automl.tasks.kinds import Kind, kind_of
+
+RUNS = Path("runs")  # in the folder the search is started from
+MAX_LENGTH = 128  # tokens; what sentence encoders are trained on, and cost grows with it
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for; the defaults are the command line's. Sizes are rows, times are seconds."""
+
+    task: str
+    budget: int
+    model: str = checkpoint.DEFAULT_MODEL
+    search_space: str = "default"
+    time_limit: float | None = None
+    train_size: int | None = None
+    text_column: str | None = None
+    label_column: str | None = None
+    max_length: int = MAX_LENGTH
+    seed: int = 0
+    workers: int | None = None
+    cpus_per_trial: float = 1
+    gpus_per_trial: float | None = None
+    address: str | None = None
+    storage: str | None = None
+    study_name: str | None = None
+    output: Path | None = None
+    offline: bool = False
+    stand_in: bool = True
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that can be carried out."""
+
+    request: Request
+    task: RawTask
+    kind: Kind
+    splits: Splits
+    space: SearchSpace
+    checkpoint: checkpoint.Checkpoint
+    depth: int  # encoder layers
+    max_length: int  # tokens
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """Fingerprints of what is searched over; a study never holds two."""
+        data = f"{self.splits.fingerprint} {self.max_length} tokens, seed {self.request.seed}"
+        return {
+            "task": hashlib.sha256(data.encode()).hexdigest(),
+            "model": self.checkpoint.sha256,
+            "search space": self.space.digest,
+        }
+
+    @property
+    def study_name(self) -> str:
+        """The name given, else one that the same inputs always get."""
+        digest = hashlib.sha256("".join(self.identity.values()).encode()).hexdigest()
+        return self.request.study_name or f"{_slug(self.task.name)}-{digest[:6]}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the trials' checkpoints are kept while the search runs."""
+        return RUNS / _slug(self.study_name)
+
+    @property
+    def storage(self) -> str:
+        return self.request.storage or f"sqlite:///{RUNS / 'studies.db'}"
+
+    @property
+    def output(self) -> Path:
+        return self.request.output or self.folder / "model"
+
+
+def prepare(request: Request) -> Prepared:
+    """Read and check every input. Writes nothing but download caches.
+
+    Raises:
+        UsageError: what is wrong with the request.
+    """
+    from automl.export.folder import require_room
+
+    if request.budget < 1:
+        raise UsageError(f"--budget {request.budget}: at least one trial is needed")
+    space = load_space(request.search_space)
+    task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
+    kind = kind_of(task.kind)
+    choices = Choices(request.seed, request.train_size, request.text_column, request.label_column)
+    splits = make_splits(task, kind, choices)
+    found = checkpoint.resolve(request.model, offline=request.offline)
+    max_length = min(request.max_length, checkpoint.max_positions(found))
+    prepared = Prepared(request, task, kind, splits, space, found, checkpoint.depth(found), max_length)
+    weights = sum(path.stat().st_size for path in found.folder.glob("*.safetensors"))
+    require_room(prepared.output, prepared.study_name, needed_bytes=4 * weights)  # the model twice, and two checkpoints
+    return prepared
+
+
+def describe_data(prepared: Prepared) -> dict[str, Any]:
+    """What the plan, the study and the model card say about the data."""
+    names, splits = prepared.splits.label_names, prepared.splits
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    counts = {name: np.bincount(rows.labels, minlength=len(names)).tolist() for name, rows in parts.items()}
+    return {
+        "source": prepared.task.source,
+        "licence": prepared.task.licence,
+        "fingerprint": splits.fingerprint,
+        "rows": {name: len(rows) for name, rows in parts.items()},
+        "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
+        "dropped": dict(splits.dropped),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What a result depends on."""
+    return {"automl": __version__} | {name: version(name) for name in ("torch", "transformers", "optuna", "ray")}
+
+
+def _slug(name: str) -> str:
+    """A name that is safe as a folder: of a path its last part without suffix."""
+    last = Path(name.replace(":", "-")).name
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", last.removesuffix(Path(last).suffix)).strip("-.") or "task"

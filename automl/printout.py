@@ -1,0 +1,77 @@
+"""The plan and the result as text for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from automl.prepare import Prepared, describe_data
+
+
+def result_text(result: Mapping[str, Any]) -> str:
+    """What the search found, what it is worth, where it is and what to do next."""
+    winner, test, trials = result["winner"], result["test"], result["trials"]
+    lines = [
+        "",
+        f"Winner: trial {winner['trial']} of {sum(trials.values())} "
+        f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['fail']} failed)",
+        *(f"  {name} = {short(value)}" for name, value in winner["params"].items()),
+        "",
+        f"{result['metric']:<28}{'validation':>10}   test, 95 % interval ({test['rows']} rows)",
+        _score_line("this model", result["validation"], test),
+        *(
+            _score_line(name.replace("_", " "), scores["validation"], scores["test"])
+            for name, scores in result["baselines"].items()
+        ),
+        "",
+        f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
+    ]
+    if result["stand_in"]:
+        lines.append(f"Stand-in data: {result['stand_in']}")
+    call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
+    lines.append(f'Try it:  python -c "from transformers import pipeline; print({call})"')
+    return "\n".join(lines)
+
+
+def plan_text(prepared: Prepared) -> str:
+    """What a search would do: data, splits, space, first configurations and a guess of its cost."""
+    from automl.forecast import first_configurations, forecast
+
+    data, request = describe_data(prepared), prepared.request
+    distributions = prepared.space.distributions(prepared.depth)
+    lines = [
+        f"Task      {prepared.task.name} ({prepared.kind.name}, metric {prepared.kind.metric})",
+        f"Data      {data['source']}, fingerprint {data['fingerprint'][:16]}",
+        *(
+            f"  {name:<11}{data['rows'][name]:>6} rows: " + ", ".join(f"{label} {n}" for label, n in counts.items())
+            for name, counts in data["labels"].items()
+        ),
+        *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
+        f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
+        f"up to {prepared.max_length} tokens",
+        f"Space     {prepared.space.name}, {len(distributions)} params searched",
+        *(f"  {name:<29}{_range(distribution)}" for name, distribution in distributions.items()),
+        f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
+        "First configurations",
+        *("  " + ", ".join(f"{k} {short(v)}" for k, v in params.items()) for params in first_configurations(prepared, 3)),
+        f"Cost      {forecast(prepared)}",
+    ]
+    if prepared.task.stand_in:
+        lines.insert(0, f"Stand-in data: {prepared.task.stand_in}")
+    return "\n".join(lines)
+
+
+def short(value: Any) -> str:
+    """A value with the digits that a reader needs."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _score_line(name: str, validation: float, test: Mapping[str, float]) -> str:
+    return f"{name:<28}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
+
+
+def _range(distribution: Any) -> str:
+    if hasattr(distribution, "choices"):
+        return ", ".join(map(str, distribution.choices))
+    scale = ", log scale" if distribution.log else ""
+    return f"{short(distribution.low)} … {short(distribution.high)}{scale}"

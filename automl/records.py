@@ -1,0 +1,139 @@
+"""The frozen values that travel between modules. No behaviour beyond what a value can say of itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows as they were read: column name -> values, all of one length.
+
+    `label_names` is set only where the source itself names its integer labels (a `datasets` ClassLabel).
+    """
+
+    columns: Mapping[str, list[Any]]
+    origin: str
+    label_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()), []))
+
+
+@dataclass(frozen=True)
+class RawTask:
+    """What a source gave: one table a split, before any row was checked.
+
+    `splits` has the key "train" and may have "validation" and "test". `stand_in` is a sentence for the user where this
+    data stands in for what was asked; it is None otherwise. `train_size` is the named task's own default (rows).
+    """
+
+    name: str
+    splits: Mapping[str, Table]
+    source: str
+    text_column: str | None = None
+    label_column: str | None = None
+    stand_in: str | None = None
+    train_size: int | None = None
+    licence: str | None = None
+    kind: str = "classification"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Inputs of one split and their encoded labels (`labels[i]` belongs to `inputs[i]`)."""
+
+    inputs: tuple[str, ...]
+    labels: np.ndarray  # [rows], int64 for classification
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The data of one study. `test` is looked at once, by selection, after the winner is chosen."""
+
+    train: Rows
+    validation: Rows
+    test: Rows
+    label_names: tuple[str, ...]
+    fingerprint: str
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token features of many rows, concatenated; row i is [starts[i]:starts[i + 1]]. Shared between processes as is."""
+
+    features: Mapping[str, np.ndarray]  # name (input_ids, …) -> [all tokens] int32
+    starts: np.ndarray  # [rows + 1] int64
+    labels: np.ndarray  # [rows]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens a row, [rows]."""
+        return np.diff(self.starts)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation point of a running trial. `step` of `steps` is its place in the trial's own schedule."""
+
+    step: int
+    steps: int
+    value: float
+    train_loss: float
+    examples_per_second: float
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a training ended: the best step's value, and what it cost."""
+
+    value: float
+    best_step: int
+    seconds: float
+    train_examples: int
+    examples_per_second: float
+    precision: str
+
+
+class State(str, Enum):
+    """States of a trial, by Optuna's names."""
+
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial as the study has it. `facts` are seed, versions, cost, checkpoint and the like."""
+
+    number: int
+    state: State
+    params: Mapping[str, Any]
+    value: float | None
+    intermediate: Mapping[int, float]
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value with its 95 % interval over `rows` rows."""
+
+    value: float
+    low: float
+    high: float
+    rows: int

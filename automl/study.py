@@ -1,0 +1,211 @@
+"""The study database, and the only module that touches it: one study holds one search and every trial of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from automl.errors import StorageError, StudyMismatch
+from automl.records import State, Trial
+
+if TYPE_CHECKING:
+    import optuna
+
+IDENTITY = "identity"  # study attribute: what this study is a search over; never changes
+
+
+class Study:
+    """One search's record: ask for a trial, report its values, end it. Trials are known by their number."""
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.RDBStorage) -> None:
+        self._study = study
+        self._storage = storage
+        self._live: dict[int, optuna.Trial] = {}
+
+    @property
+    def name(self) -> str:
+        return self._study.study_name
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was recorded about the study as a whole."""
+        return dict(self._study.user_attrs)
+
+    def record(self, name: str, value: Any) -> None:
+        """Record one fact (JSON) about the study as a whole."""
+        self._study.set_user_attr(name, value)
+
+    def use_sampler(self, sampler: optuna.samplers.BaseSampler) -> None:
+        """Who proposes new trials from now on."""
+        self._study.sampler = sampler
+
+    def trials(self) -> list[Trial]:
+        """Every trial, by number."""
+        return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+
+    def enqueue(self, params: Mapping[str, Any]) -> None:
+        """Have `params` tried before the sampler is asked. A configuration already there is not added again."""
+        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+
+    def ask(self, distributions: Mapping[str, Any], facts: Mapping[str, Any]) -> Trial:
+        """The next trial to run, RUNNING from now on: one that waits (interrupted or queued) first, else a new one."""
+        asked = self._study.ask(dict(distributions))
+        self._live[asked.number] = asked
+        self._set(asked.number, facts)
+        return self._frozen(asked.number)
+
+    def report(self, number: int, step: int, value: float) -> None:
+        """Record a running trial's value at a step; a repeated trial's values replace those of its first attempt."""
+        trial = self._live[number]
+        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+
+    def values_at(self, step: int, *, without: int) -> list[float]:
+        """What every other trial than `without` had at a step, whatever became of it."""
+        return [
+            trial.intermediate_values[step]
+            for trial in self._study.get_trials(deepcopy=False)
+            if trial.number != without and step in trial.intermediate_values
+        ]
+
+    def end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
+        """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
+        import optuna
+
+        self._set(number, facts)
+        value = value if state is State.COMPLETE else None  # Optuna keeps a pruned trial's last value itself
+        self._study.tell(self._live.pop(number), value, optuna.trial.TrialState[state.value])
+        return self._frozen(number)
+
+    def release(self, number: int) -> None:
+        """Give an unfinished trial back: it keeps its number and params, waits, and is run again by the next `ask`."""
+        self._wait(self._live.pop(number)._trial_id)
+
+    def recover(self) -> list[int]:
+        """Release trials that a search which is no longer alive left RUNNING. Their numbers."""
+        import optuna
+
+        stuck = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        stuck = [trial for trial in stuck if trial.number not in self._live]
+        for trial in stuck:
+            self._wait(trial._trial_id)
+        return [trial.number for trial in stuck]
+
+    def close(self) -> None:
+        """Close the database connections."""
+        _close(self._storage)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        import optuna
+        import sqlalchemy
+
+        self.close()
+        if isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.SQLAlchemyError):
+            raise StorageError(
+                f"the study database stopped answering: {_first_line(error)}; what was recorded is safe: when it is "
+                "back (or the disk has room), the same command goes on"
+            ) from error
+
+    def _wait(self, trial_id: int) -> None:
+        import optuna
+
+        self._storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.WAITING)
+
+    def _set(self, number: int, facts: Mapping[str, Any]) -> None:
+        for name, value in facts.items():
+            self._live[number].set_user_attr(name, value)
+
+    def _frozen(self, number: int) -> Trial:
+        return _trial(self._study.get_trials(deepcopy=False)[number])
+
+
+def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
+    """Create the study, or open it again if it is a search over the same thing.
+
+    Args:
+        url: any SQLAlchemy URL that Optuna can use; SQLite takes one writing process.
+        identity: fingerprints of task, model and search space.
+
+    Raises:
+        StorageError: the database cannot be opened.
+        StudyMismatch: the study of that name has another identity.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _open_storage(url)
+    try:
+        if name in {study.study_name for study in storage.get_all_studies()}:
+            study = optuna.load_study(study_name=name, storage=storage)
+            _require_same(name, study.user_attrs.get(IDENTITY, {}), identity)
+        else:
+            study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
+            study.set_user_attr(IDENTITY, dict(identity))
+    except StudyMismatch:
+        _close(storage)
+        raise
+    return Study(study, storage)
+
+
+def readable_url(url: str) -> str:
+    """The URL without its password, for people and logs."""
+    import sqlalchemy
+
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return "(not a URL)"
+
+
+def _open_storage(url: str) -> optuna.storages.RDBStorage:
+    import optuna
+    import sqlalchemy
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    sqlite = url.startswith("sqlite")
+    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
+    try:
+        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+        raise StorageError(
+            f"--storage {readable_url(url)} cannot be opened: {_first_line(error)}; give a URL such as sqlite:///studies.db or "
+            "postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
+        ) from None
+
+
+def _close(storage: optuna.storages.RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def _require_same(name: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
+    for what, fingerprint in wanted.items():
+        if stored.get(what) != fingerprint:
+            raise StudyMismatch(
+                f"study {name!r} was made from another {what}: it has {_short(stored.get(what))}, this command has "
+                f"{_short(fingerprint)}; choose another --study-name, or repeat the command that began it"
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+
+
+def _short(fingerprint: str | None) -> str:
+    return json.dumps((fingerprint or "none")[:16])
+
+
+def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+    return Trial(
+        number=frozen.number,
+        state=State[frozen.state.name],
+        params=frozen.params,
+        value=frozen.values[0] if frozen.values else None,
+        intermediate=frozen.intermediate_values,
+        facts=frozen.user_attrs,
+    )

@@ -1,0 +1,132 @@
+"""Single-label classification of one text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from automl.errors import DataError
+from automl.records import Table
+from automl.tasks.kinds import RawRows
+
+if TYPE_CHECKING:
+    import torch
+
+# Headers that people give these columns, most telling first.
+TEXT_HEADERS = ("text", "sentence", "content", "review", "document", "message", "tweet", "question", "utterance", "comment")
+LABEL_HEADERS = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "y")
+MISSING = (None, "")
+
+
+class Classification:
+    """One text in, one of two or more labels out."""
+
+    name = "classification"
+    metric = "accuracy"
+    auto_class = "AutoModelForSequenceClassification"
+    pipeline = "text-classification"
+
+    def find_columns(self, table: Table, text: str | None, label: str | None) -> tuple[str, str]:
+        for flag, wanted in (("--text-column", text), ("--label-column", label)):
+            if wanted is not None and wanted not in table.columns:
+                raise DataError(f"{table.origin}: no column {wanted!r} ({flag}); the columns are {_listed(table)}")
+        label = label or _by_header(table, LABEL_HEADERS, taken=text)
+        text = text or _by_header(table, TEXT_HEADERS, taken=label) or _only_text_column(table, taken=label)
+        if label is None and text is not None:
+            others = [name for name in table.columns if name != text]
+            label = others[0] if len(others) == 1 else None
+        for flag, found in (("--text-column", text), ("--label-column", label)):
+            if found is None:
+                raise DataError(f"{table.origin}: {flag} is needed to tell the columns apart: {_listed(table)}")
+        assert text is not None and label is not None  # told to mypy; the loop above has raised
+        if text == label:
+            raise DataError(f"{table.origin}: text and label are both column {text!r}; the columns are {_listed(table)}")
+        return text, label
+
+    def read_rows(self, table: Table, columns: tuple[str, str]) -> RawRows:
+        inputs: list[str] = []
+        labels: list[Any] = []
+        dropped: Counter[str] = Counter()
+        for text, label in zip(table.columns[columns[0]], table.columns[columns[1]], strict=True):
+            if not isinstance(text, str):
+                dropped["text missing or not text"] += 1
+            elif not text.strip():
+                dropped["empty text"] += 1
+            elif label in MISSING or (isinstance(label, str) and not label.strip()):
+                dropped["no label"] += 1
+            else:
+                inputs.append(text)
+                labels.append(label.strip() if isinstance(label, str) else label)
+        _refuse_floats(labels, table.origin, columns[1])
+        if table.label_names is not None:
+            labels = [table.label_names[label] if isinstance(label, int) else label for label in labels]
+        return RawRows(inputs, labels, dropped)
+
+    def label_names(self, labels: Sequence[Any], origin: str) -> tuple[str, ...]:
+        distinct = {str(label) for label in labels}
+        if len(distinct) < 2:
+            found = f"only {distinct.pop()!r}" if distinct else "none"
+            raise DataError(f"{origin}: a classifier needs at least two labels, found {found}; check --label-column")
+        whole = all(_is_whole(label) for label in distinct)
+        return tuple(sorted(distinct, key=(lambda label: int(label)) if whole else None))
+
+    def encode_labels(self, labels: Sequence[Any], names: tuple[str, ...], origin: str) -> np.ndarray:
+        ids = {name: index for index, name in enumerate(names)}
+        unknown = sorted({str(label) for label in labels} - set(ids))
+        if unknown:
+            known = ", ".join(map(repr, names[:10]))
+            raise DataError(f"{origin}: label {unknown[0]!r} does not occur in the training rows; known labels: {known}")
+        return np.array([ids[str(label)] for label in labels], dtype=np.int64)
+
+    def strata(self, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        return torch.nn.functional.cross_entropy(logits.float(), labels)
+
+    def predict(self, logits: np.ndarray) -> np.ndarray:
+        return logits.argmax(axis=-1)
+
+
+def _by_header(table: Table, headers: tuple[str, ...], taken: str | None) -> str | None:
+    by_lower_case = {name.lower().strip(): name for name in table.columns if name != taken}
+    return next((by_lower_case[header] for header in headers if header in by_lower_case), None)
+
+
+def _only_text_column(table: Table, taken: str | None) -> str | None:
+    textual = [
+        name
+        for name, values in table.columns.items()
+        if name != taken and any(isinstance(value, str) and " " in value.strip() for value in values[:100])
+    ]
+    return textual[0] if len(textual) == 1 else None
+
+
+def _refuse_floats(labels: Sequence[Any], origin: str, column: str) -> None:
+    for label in labels:
+        if isinstance(label, float) or (isinstance(label, str) and not _is_whole(label) and _is_number(label)):
+            raise DataError(
+                f"{origin}: column {column!r} holds the number {label!r}; classification needs names or whole "
+                "numbers as labels: choose another column with --label-column, or turn the scores into classes"
+            )
+
+
+def _is_whole(label: str) -> bool:
+    return label.lstrip("+-").isdecimal()
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label)
+    except ValueError:
+        return False
+    return any(character.isdigit() for character in label)  # 'nan' and 'inf' may be names
+
+
+def _listed(table: Table) -> str:
+    return ", ".join(map(repr, table.columns))

@@ -1,0 +1,228 @@
+"""Ray Tune runs the trials that `plan.Search` asks for: a thin Searcher, TrialScheduler and Trainable over it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import tempfile
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the study is the record, not result.json files
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # the command line decides what Ctrl-C means
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # nothing is ever restored from Ray's own snapshots
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+import automl
+from automl.training.worker import TrialWorker, WorkerSetup
+from automl.tuning.plan import Search
+
+OBJECT_STORE_BYTES = 512 * 2**20  # the tokenised rows of a small task are a few MB
+WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its trial run again this often
+
+# What a worker says of its cost, recorded with the trial.
+REPORT_FACTS = ("train_loss", "examples_per_second", "start_seconds", "busy_seconds", "peak_memory_mb", "worker")
+COMPLETE_FACTS = (*REPORT_FACTS[1:], "best_step", "train_examples", "precision", "checkpoint", "checkpoint_sha256")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What trials may use. `workers` (None: as many as fit) run at once; an `address` names a running Ray cluster."""
+
+    workers: int | None = None
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    address: str | None = None
+
+
+@contextlib.contextmanager
+def cluster(wanted: Resources) -> Iterator[Resources]:
+    """A Ray runtime for the length of the block: a private one on this machine, or the cluster at the address."""
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if wanted.address is not None:
+        options["address"] = wanted.address
+    else:
+        cores = len(os.sched_getaffinity(0))
+        cpus = cores if wanted.workers is None else math.ceil(wanted.workers * wanted.cpus_per_trial)
+        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        # Workers import this package from where the driver did, installed or not.
+        paths = [str(Path(automl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    ray.init(**options)
+    for name in ("ray.tune", "ray.train", "ray.air"):  # what they log is told by the trials' own ends
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        yield replace(wanted, workers=wanted.workers or _fitting(wanted))
+    finally:
+        ray.shutdown()
+
+
+def _fitting(wanted: Resources) -> int:
+    """How many trials the cluster has room for at once."""
+    total = ray.cluster_resources()
+    shares = [total.get("CPU", 0) / wanted.cpus_per_trial] if wanted.cpus_per_trial else []
+    shares += [total.get("GPU", 0) / wanted.gpus_per_trial] if wanted.gpus_per_trial else []
+    return max(1, math.floor(min(shares, default=1)))
+
+
+def run(search: Search, setup: WorkerSetup, resources: Resources) -> None:
+    """Run trials until the search has none left. Those still running when it stops are given back."""
+    link = _Link(search)
+    with tempfile.TemporaryDirectory(prefix="automl-ray-") as scratch:
+        tuner = tune.Tuner(
+            tune.with_resources(
+                tune.with_parameters(_Trainable, setup=setup),
+                {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=_Searcher(link),
+                scheduler=_Scheduler(link),
+                num_samples=-1,
+                max_concurrent_trials=resources.workers,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                storage_path=scratch,
+                verbose=0,
+                stop=_StopWithSearch(link),
+                failure_config=tune.FailureConfig(max_failures=WORKER_RESTARTS),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        try:
+            tuner.fit()
+        finally:
+            if link.fault is None:
+                search.release()
+    if link.fault is not None:
+        raise link.fault
+
+
+@dataclass
+class _Link:
+    """What the three classes below share: the search, and the study's number of each of Ray's trials."""
+
+    search: Search
+    numbers: dict[str, int] = field(default_factory=dict)
+    causes: dict[str, str] = field(default_factory=dict)  # Ray's trial id -> what its worker died of
+    fault: Exception | None = None
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Keep an error of the search itself (its database is gone): Ray would take it for the trial's and try again."""
+        try:
+            yield
+        except Exception as error:
+            self.fault = self.fault or error
+            raise
+
+    @property
+    def stopping(self) -> bool:
+        return self.fault is not None or self.search.stopping
+
+
+class _Trainable(tune.Trainable):
+    """One Ray actor: a worker that outlives its trials."""
+
+    def setup(self, config: dict[str, Any], setup: WorkerSetup) -> None:
+        self._worker = TrialWorker(setup)
+        self._begin(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self._trial.close()
+        self._begin(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        try:
+            outcome = next(self._trial)
+        except Exception as error:  # whatever breaks in a trial is that trial's end, not the search's
+            text = "".join(traceback.format_exception_only(error)).strip()
+            return {"final": True, "error": text, "traceback": traceback.format_exc(), "done": True}
+        return {**outcome, "done": outcome.get("final", False)}
+
+    def cleanup(self) -> None:
+        self._trial.close()
+
+    def _begin(self, config: dict[str, Any]) -> None:
+        self._trial = self._worker.run(config["number"], config["params"], config["seed"])
+
+
+class _Searcher(Searcher):
+    """Ray's questions "what next?" and "it ended", passed on to the search."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+        with self._link.guard():
+            trial = None if self._link.stopping else self._link.search.ask()
+        if trial is None:
+            return Searcher.FINISHED
+        self._link.numbers[trial_id] = trial.number
+        return {"number": trial.number, "params": dict(trial.params), "seed": trial.facts["seed"]}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        number = self._link.numbers.pop(trial_id, None)
+        if number is not None and self._link.fault is None:  # else it has ended, or cannot be recorded
+            with self._link.guard():
+                self._end(number, trial_id, result or {}, error)
+
+    def _end(self, number: int, trial_id: str, result: dict[str, Any], error: bool) -> None:
+        search = self._link.search
+        if result.get("final") and "error" not in result:
+            search.complete(number, result["value"], {name: result[name] for name in COMPLETE_FACTS})
+        elif search.stopping:
+            return  # cut short, neither weak nor broken: given back when the run is over
+        elif error:
+            cause = self._link.causes.get(trial_id, "killed, or out of memory")
+            search.fail(number, f"its worker died {WORKER_RESTARTS + 1} times: {cause}", {})
+        elif "error" in result:
+            search.fail(number, result["error"], {"traceback": result["traceback"]})
+        else:
+            search.prune(number)
+
+
+class _Scheduler(FIFOScheduler):
+    """Ray's question "does it go on?", passed on to the search."""
+
+    def __init__(self, link: _Link) -> None:
+        super().__init__()
+        self._link = link
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        number = self._link.numbers[trial.trial_id]
+        facts = {name: result[name] for name in REPORT_FACTS}
+        with self._link.guard():
+            goes_on = self._link.search.report(number, result["step"], result["steps"], result["value"], facts)
+        return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        lines = str(trial.get_error() or "").strip().splitlines()
+        if lines:
+            self._link.causes[trial.trial_id] = lines[-1]  # a searcher is only told that there was an error
+
+
+class _StopWithSearch(tune.Stopper):
+    def __init__(self, link: _Link) -> None:
+        self._link = link
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self._link.stopping

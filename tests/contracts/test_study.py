@@ -1,0 +1,170 @@
+"""The study's contract, over every database: trials are asked, reported, ended once, and never lost."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from automl.errors import StorageError, StudyMismatch
+from automl.records import State
+from automl.study import Study, open_study, readable_url
+from tests.postgres import empty_database
+
+SPACE = {
+    "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
+    "num_train_epochs": IntDistribution(1, 9),
+    "augmentation": CategoricalDistribution(["none", "random_edits"]),
+}
+IDENTITY = {"task": "aaaa", "model": "bbbb", "search space": "cccc"}
+
+
+class Opener:
+    """Opens studies of one database, as many processes would, and closes them when the test is over."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.stack = contextlib.ExitStack()
+
+    def __call__(self, name: str = "s", identity: Mapping[str, str] = IDENTITY) -> Study:
+        study = self.stack.enter_context(open_study(self.url, name, identity))
+        study.use_sampler(optuna.samplers.RandomSampler(seed=0))
+        return study
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
+    opener = Opener(f"sqlite:///{tmp_path / 'studies.db'}" if request.param == "sqlite" else empty_database())
+    with opener.stack:
+        yield opener
+
+
+def test_a_trial_is_recorded_whole(opened: Opener) -> None:
+    study = opened()
+    trial = study.ask(SPACE, {"seed": 3})
+    for step, value in ((1, 0.5), (2, 0.75)):
+        study.report(trial.number, step, value)
+    study.end(trial.number, State.COMPLETE, 0.75, {"checkpoint": "here", "seconds": 1.5})
+    (again,) = opened().trials()
+    assert again.state is State.COMPLETE
+    assert again.value == 0.75
+    assert again.params == trial.params
+    assert set(again.params) == set(SPACE)
+    assert again.intermediate == {1: 0.5, 2: 0.75}
+    assert again.facts == {"seed": 3, "checkpoint": "here", "seconds": 1.5}
+
+
+def test_a_pruned_trial_keeps_its_values_and_a_failed_one_its_text(opened: Opener) -> None:
+    study = opened()
+    pruned, failed = study.ask(SPACE, {}), study.ask(SPACE, {})
+    study.report(pruned.number, 1, 0.4)
+    study.report(pruned.number, 2, 0.3)
+    study.end(pruned.number, State.PRUNED, None, {})
+    study.end(failed.number, State.FAIL, None, {"error": "loss is nan"})
+    first, second = opened().trials()
+    assert (first.state, first.intermediate) == (State.PRUNED, {1: 0.4, 2: 0.3})
+    assert (second.state, second.value, second.facts) == (State.FAIL, None, {"error": "loss is nan"})
+
+
+def test_what_a_dead_search_left_running_runs_again_under_its_number_and_params(opened: Opener) -> None:
+    before = opened()
+    done = before.ask(SPACE, {})
+    before.end(done.number, State.COMPLETE, 0.5, {})
+    lost = before.ask(SPACE, {"seed": 1})
+    before.report(lost.number, 1, 0.9)
+
+    after = opened()
+    assert after.recover() == [lost.number]
+    again = after.ask(SPACE, {"seed": 1})
+    assert (again.number, again.params) == (lost.number, lost.params)
+    after.report(again.number, 1, 0.4)
+    after.end(again.number, State.COMPLETE, 0.4, {})
+    assert after.ask(SPACE, {}).number == lost.number + 1
+    assert [trial.state for trial in after.trials()] == [State.COMPLETE, State.COMPLETE, State.RUNNING]
+    assert after.trials()[lost.number].intermediate == {1: 0.4}
+
+
+def test_a_released_trial_waits_and_is_asked_first(opened: Opener) -> None:
+    study = opened()
+    first, second = study.ask(SPACE, {}), study.ask(SPACE, {})
+    study.release(first.number)
+    assert [trial.state for trial in study.trials()] == [State.WAITING, State.RUNNING]
+    again = study.ask(SPACE, {})
+    assert (again.number, again.params) == (first.number, first.params)
+    assert study.recover() == []  # nothing is stuck: both are this process's own
+    study.end(second.number, State.COMPLETE, 0.1, {})
+
+
+def test_a_queued_configuration_is_tried_first_and_queued_once(opened: Opener) -> None:
+    study = opened()
+    recipe = {"learning_rate": 2e-4, "num_train_epochs": 3, "augmentation": "none"}
+    study.enqueue(recipe)
+    study.enqueue(recipe)
+    assert study.ask(SPACE, {}).params == recipe
+    assert study.ask(SPACE, {}).params != recipe
+    study.enqueue(recipe)
+    assert len(study.trials()) == 2
+
+
+def test_another_task_model_or_space_under_the_same_name_is_refused_with_both_fingerprints(opened: Opener) -> None:
+    opened()
+    with pytest.raises(StudyMismatch, match=r"'s' was made from another model: it has \"bbbb\", this command has \"dddd\""):
+        opened("s", {**IDENTITY, "model": "dddd"})
+    opened("other", {**IDENTITY, "model": "dddd"})
+
+
+def test_the_others_values_at_a_step_are_told_whatever_became_of_them(opened: Opener) -> None:
+    study = opened()
+    first, second, third = (study.ask(SPACE, {}).number for _ in range(3))
+    for number, value in ((first, 0.9), (second, 0.8), (third, 0.7)):
+        study.report(number, 1, value)
+    study.report(first, 2, 0.95)
+    study.end(second, State.PRUNED, None, {})
+    assert sorted(study.values_at(1, without=third)) == [0.8, 0.9]
+    assert study.values_at(2, without=first) == []
+
+
+def test_a_failed_trial_ends_only_once(opened: Opener) -> None:
+    study = opened()
+    trial = study.ask(SPACE, {})
+    study.end(trial.number, State.FAIL, None, {})
+    with pytest.raises(KeyError):
+        study.end(trial.number, State.COMPLETE, 1.0, {})
+    assert study.trials()[0].state is State.FAIL
+
+
+@pytest.mark.parametrize(
+    "bad", ["nonsense", "sqlite:////no/such/folder/s.db", "postgresql+psycopg://u:secret@127.0.0.1:1/x", "mysql://u:secret@h/x"]
+)
+def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(bad: str) -> None:
+    with pytest.raises(StorageError) as error:
+        open_study(bad, "s", IDENTITY)
+    assert "\n" not in str(error.value)
+    assert "secret" not in str(error.value)
+    assert "cannot be opened" in str(error.value)
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    path.write_text("not a database, " * 100)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        open_study(f"sqlite:///{path}", "s", IDENTITY)
+    assert path.read_text() == "not a database, " * 100
+
+
+def test_the_database_is_an_ordinary_one_of_optuna(tmp_path: Path) -> None:
+    with open_study(f"sqlite:///{tmp_path / 's.db'}", "s", IDENTITY) as study:
+        study.end(study.ask(SPACE, {}).number, State.COMPLETE, 0.5, {})
+    read_only = f"sqlite:///file:{tmp_path / 's.db'}?mode=ro&uri=true"
+    storage = optuna.storages.RDBStorage(read_only)
+    assert optuna.load_study(study_name="s", storage=storage).best_value == 0.5
+    storage.engine.dispose()
+
+
+def test_a_url_is_shown_without_its_password() -> None:
+    assert readable_url("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
+    assert "secret" not in readable_url("not a url secret://x:secret@@")

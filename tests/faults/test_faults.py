@@ -1,0 +1,191 @@
+"""Real faults: killed drivers and workers, Ctrl-C, a loss that is no number. No trial is lost, doubled or stuck."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import Workplace, make_workplace
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+# Trials of some seconds, so that a fault finds one running.
+LONG = """\
+name: long
+params:
+  learning_rate: {type: float, low: 1.0e-3, high: 6.0e-3, log: true, default: 2.0e-3}
+  num_train_epochs: 60
+  per_device_train_batch_size: 8
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return make_workplace(tmp_path, space=LONG)
+
+
+def until(process: subprocess.Popen[str], event: str, count: int = 1) -> Iterator[dict[str, Any]]:
+    """Read events until `count` of one name have come."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = json.loads(line)
+        if found["event"] == event:
+            count -= 1
+            yield found
+        if count == 0:
+            return
+    pytest.fail(f"the search ended before: {process.stderr.read() if process.stderr else ''}")
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    _, errors = process.communicate(timeout=120)
+    return errors
+
+
+def ray_processes() -> list[int]:
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    return [int(line.split()[0]) for line in listed.splitlines() if "ray::" in line or "raylet" in line or "gcs_server" in line]
+
+
+def test_after_a_killed_driver_the_same_command_goes_on(place: Workplace) -> None:
+    process = place.start(budget=5)
+    ended = list(until(process, "trial_ended", 2))
+    list(until(process, "trial_reported"))
+    process.kill()
+    finish(process)
+    states = [trial.state.name for trial in place.trials()]
+    assert "RUNNING" in states
+    cut = [trial.number for trial in place.trials() if trial.state.name == "RUNNING"]
+
+    run = place.run(budget=5)
+    assert run.code == 0, run.errors
+    (started,) = run.of("study_started")
+    assert started["resumed"] == len(cut)
+    assert started["done"] == len(states) - len(cut)
+    assert {event["number"] for event in run.of("trial_started")} >= set(cut)
+    trials = place.trials()
+    assert [trial.number for trial in trials] == list(range(5))
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    for event in ended:
+        assert trials[event["number"]].value == event["value"]
+    assert sum(run.result["trials"].values()) == 5
+
+
+def test_a_killed_worker_costs_no_trial(place: Workplace) -> None:
+    process = place.start(budget=3)
+    list(until(process, "trial_reported", 2))
+    victims = {trial.user_attrs.get("worker") for trial in place.trials()}
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    actors = [int(line.split()[0]) for line in listed.splitlines() if "ray::" in line and "Trainable" in line]
+    assert actors, listed
+    os.kill(actors[0], signal.SIGKILL)
+    output, errors = process.communicate(timeout=180)
+    assert process.returncode == 0, errors
+    trials = place.trials()
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    assert victims is not None
+    result = json.loads(output.splitlines()[-1])
+    assert sum(result["trials"].values()) == 3
+
+
+def test_the_first_interrupt_exports_what_there_is_and_the_same_command_goes_on(place: Workplace) -> None:
+    process = place.start(budget=6)
+    list(until(process, "trial_ended", 1))
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert time.monotonic() - asked < 30
+    assert errors == ""
+    result = json.loads(output.splitlines()[-1])
+    assert result["interrupted"] is True
+    assert (place.folder / result["model_dir"] / "model.safetensors").exists()
+    states = [trial.state.name for trial in place.trials()]
+    assert "RUNNING" not in states
+    assert "WAITING" in states
+    assert sum(result["trials"].values()) == len(states) - states.count("WAITING")
+
+    run = place.run(budget=6)
+    assert run.code == 0, run.errors
+    assert [trial.number for trial in place.trials()] == list(range(6))
+    assert {trial.state.name for trial in place.trials()} <= {"COMPLETE", "PRUNED"}
+
+
+def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_one_aborts(place: Workplace) -> None:
+    process = place.start(budget=6)
+    list(until(process, "trial_reported"))
+    process.send_signal(signal.SIGINT)
+    errors = finish(process)
+    assert process.returncode == 1 or process.returncode == 130
+    assert "the same command goes on" in errors
+    assert {trial.state.name for trial in place.trials()} == {"WAITING"}
+    assert not (place.folder / "runs" / "model").exists()
+
+    process = place.start(budget=6)
+    list(until(process, "trial_reported"))
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    finish(process)
+    assert process.returncode == 130
+    assert "RUNNING" not in {trial.state.name for trial in place.trials()}
+
+
+def test_two_searches_of_one_study_do_not_mix(place: Workplace) -> None:
+    process = place.start(budget=3)
+    list(until(process, "trial_started"))
+    second = place.run(budget=3)
+    assert second.code == 2
+    assert "another process runs this study" in second.errors
+    process.send_signal(signal.SIGINT)
+    finish(process)
+
+
+def test_a_loss_that_is_no_number_is_a_failed_trial_with_its_text(place: Workplace) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = place.folder / "model" / "model.safetensors"
+    tensors = load_file(weights)
+    tensors["encoder.layer.2.output.dense.weight"][:] = float("nan")
+    save_file(tensors, weights, metadata={"format": "pt"})
+    run = place.run(budget=20)
+    assert run.code == 1
+    assert run.errors.count("\n") == 1
+    assert "no trial was completed" in run.errors
+    assert "loss is nan" in run.errors
+    trials = place.trials()
+    assert {trial.state.name for trial in trials} == {"FAIL"}
+    assert all("loss is nan" in trial.user_attrs["error"] for trial in trials)
+    assert len(trials) < 10  # four broken trials and none that ever reported: the rest would break too
+
+
+def test_a_time_limit_is_kept_and_exports_the_best(place: Workplace) -> None:
+    began = time.monotonic()
+    run = place.run(budget=500, time_limit=40)
+    assert run.code == 0, run.errors
+    assert time.monotonic() - began < 50
+    states = [trial.state.name for trial in place.trials()]
+    assert "RUNNING" not in states
+    assert len(states) < 500
+
+
+def test_nothing_of_ray_is_left_after_a_kill(place: Workplace) -> None:
+    before = set(ray_processes())
+    process = place.start(budget=5)
+    list(until(process, "trial_reported"))
+    assert set(ray_processes()) - before
+    process.kill()
+    finish(process)
+    for _ in range(60):
+        if not set(ray_processes()) - before:
+            return
+        time.sleep(0.5)
+    pytest.fail("Ray's processes outlive a killed driver")

@@ -1,0 +1,88 @@
+"""A tiny task and model in a folder of their own, and the command line run on them as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import SPACE, make_model, make_rows, write_csv, write_space
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder from which searches are started."""
+
+    folder: Path
+
+    def command(self, *extra: object, budget: int = 8, **options: object) -> list[str]:
+        """The search's command line; options override what it is usually given."""
+        filled: dict[str, object] = {"task": "rows.csv", "model": "model", "search_space": "space.yaml", "workers": 2}
+        filled |= {"budget": budget, **options}
+        line = [sys.executable, "-m", "automl.search", *map(str, extra)]
+        for name, value in filled.items():
+            line += [f"--{name.replace('_', '-')}", str(value)]
+        return line
+
+    def start(self, *extra: object, **options: Any) -> subprocess.Popen[str]:
+        """Start a search; stdout has JSON lines."""
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        pipe = subprocess.PIPE
+        line = self.command("--json", *extra, **options)
+        return subprocess.Popen(line, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+    def run(self, *extra: object, **options: Any) -> Run:
+        """Run a search to its end."""
+        process = self.start(*extra, **options)
+        output, errors = process.communicate(timeout=240)
+        return Run(process.returncode, [json.loads(line) for line in output.splitlines()], errors)
+
+    def trials(self, study: str | None = None) -> list[Any]:
+        """Every trial of the only study (or the one named), read by plain Optuna."""
+        import optuna
+
+        storage = optuna.storages.RDBStorage(f"sqlite:///file:{self.folder}/runs/studies.db?mode=ro&uri=true")
+        try:
+            (name,) = [study] if study else [found.study_name for found in storage.get_all_studies()]
+            return optuna.load_study(study_name=name, storage=storage).trials
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a search printed and how it ended."""
+
+    code: int
+    events: list[dict[str, Any]]
+    errors: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        assert self.events, self.errors
+        assert self.events[-1]["event"] == "result", self.errors
+        return self.events[-1]
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [found for found in self.events if found["event"] == event]
+
+
+def make_workplace(folder: Path, *, rows: int = 300, space: str = SPACE) -> Workplace:
+    make_model(folder / "model", extra_words=50)
+    write_csv(folder / "rows.csv", make_rows(rows))
+    write_space(folder / "space.yaml", space)
+    return Workplace(folder)
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    return make_workplace(tmp_path)
