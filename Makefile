@@ -44,6 +44,7 @@ $(DEV):
 define set-up
 @exec 9<Makefile; flock 9; exec >&2
 if [ -e $@ ]; then exit 0; fi
+echo "Setting up .venv from $(1): about a minute, once ..."
 if [ ! -e .venv/pyvenv.cfg ] || [ -e .venv/unfinished ]; then
     if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
         echo "error: '$(PYTHON)' is not Python 3.11, which $(1) is for: install it, or name it: make PYTHON=/path/to/python3.11"
@@ -52,7 +53,6 @@ if [ ! -e .venv/pyvenv.cfg ] || [ -e .venv/unfinished ]; then
     rm -rf .venv; mkdir .venv; touch .venv/unfinished
     $(PYTHON) -m venv .venv
 fi
-echo "Setting up .venv from $(1): about a minute, once ..."
 find .venv -maxdepth 1 -name '*.stamp' ! -path '$(RUNTIME)' -delete; touch .venv/unfinished
 status=0; .venv/bin/python -m pip install -q --require-hashes --no-compile -r $(1) || status=$$?
 if [ $$status -ne 0 ]; then

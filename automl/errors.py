@@ -10,7 +10,8 @@
     │   ├── StorageError          the study database cannot be opened
     │   ├── StudyMismatch         the study holds another task, model or search space
     │   └── OutputError           the output folder is not empty, or the disk is too full
-    └── NothingUsable         1   the search ended without a model
+    ├── NothingUsable         1   the search ended without a model
+    └── Interrupted         130   stopped by the user before there was a model
 
 A message is one line: what is wrong (with the value and the place), what is allowed, what to do next.
 """
@@ -62,3 +63,9 @@ class OutputError(UsageError):
 
 class NothingUsable(AutomlError):
     """The search ended without a trial that can be shipped."""
+
+
+class Interrupted(AutomlError):
+    """The user stopped the search before a trial could be shipped. What was recorded is safe."""
+
+    exit_code = 130

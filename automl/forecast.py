@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
 from dataclasses import replace
 from typing import Any
 
+from automl.params import Params
 from automl.prepare import Prepared
-from automl.records import Rows, TrialResult
+from automl.records import Report, Rows
 
-PROBE_ROWS = 96  # enough to get past the first slow steps, few enough for some seconds
+PROBE_ROWS = 64  # for four epochs: some seconds
 KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in the recorded runs
 
 
@@ -23,15 +24,14 @@ def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=make_sampler(prepared.request.seed, 0), direction="maximize")
     study.enqueue_trial(prepared.space.defaults(prepared.depth))
-    return [study.ask(prepared.space.distributions(prepared.depth)).params for _ in range(count)]
+    given = Params().model_dump() | prepared.space.fixed()
+    return [given | study.ask(prepared.space.distributions(prepared.depth)).params for _ in range(count)]
 
 
 def forecast(prepared: Prepared) -> str:
     """A guess of the time, from training some of the rows for one epoch here and now."""
     speed = _examples_per_second(prepared)
-    distributions = prepared.space.distributions(prepared.depth)
-    epochs = distributions.get("num_train_epochs")
-    mean_epochs = (epochs.low + epochs.high) / 2 if epochs else prepared.space.fixed().get("num_train_epochs", 1)
+    mean_epochs = sum(trial["num_train_epochs"] for trial in first_configurations(prepared, 20)) / 20
     request = prepared.request
     workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
     examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.train)
@@ -43,12 +43,10 @@ def forecast(prepared: Prepared) -> str:
 
 
 def _examples_per_second(prepared: Prepared) -> float:
-    import numpy as np
     import torch
 
     from automl.data.batches import encode
     from automl.models.checkpoint import load, load_tokenizer
-    from automl.params import Params
     from automl.training.loop import TrainingData, train
     from automl.training.precision import best_precision
 
@@ -59,11 +57,15 @@ def _examples_per_second(prepared: Prepared) -> float:
     few = encode(tokenizer, rows.inputs[:2], rows.labels[:2], prepared.max_length)
     model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
     data = TrainingData({"none": encoded}, few, tokenizer.pad_token_id)
-    *_, last = train(
-        model, Params(num_train_epochs=1), data, prepared.kind, seed=0, precision=best_precision("cpu"), device="cpu"
-    )
-    assert isinstance(last, TrialResult)
-    return last.examples_per_second
+    params = Params(num_train_epochs=4)
+    precision = best_precision("cpu")
+    clock: list[float] = []
+    examples: list[float] = []
+    for item in train(model, params, data, prepared.kind, seed=0, precision=precision):
+        if isinstance(item, Report):
+            clock.append(time.perf_counter())
+            examples.append(item.step / item.steps * params.num_train_epochs * len(rows))
+    return (examples[-1] - examples[1]) / (clock[-1] - clock[1])  # the first quarter is slow: everything is new
 
 
 def _head(rows: Rows, count: int) -> Rows:

@@ -8,7 +8,7 @@ from typing import Any
 
 from automl.baselines import fit_baselines
 from automl.data.batches import encode
-from automl.errors import NothingUsable
+from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
 from automl.export.folder import build_model, write_folder
 from automl.metrics import METRICS, SCORES
@@ -21,7 +21,9 @@ from automl.selection import best_trial
 from automl.study import Study
 
 
-def finish(study: Study, prepared: Prepared, progress: Progress, *, started: float, interrupted: bool) -> dict[str, Any]:
+def finish(
+    study: Study, prepared: Prepared, progress: Progress, *, started: float, interrupted: bool
+) -> dict[str, Any]:
     """Choose, test once, export. The content of `result.json`.
 
     Args:
@@ -29,11 +31,16 @@ def finish(study: Study, prepared: Prepared, progress: Progress, *, started: flo
 
     Raises:
         NothingUsable: no trial was completed.
+        Interrupted: likewise, because the user stopped the search.
     """
     trials = study.trials()
     winner = best_trial(trials)
     if winner is None:
-        raise NothingUsable(_why_nothing(trials, interrupted))
+        if interrupted:
+            raise Interrupted(
+                "stopped before a first trial was completed; the same command goes on where this one stopped"
+            )
+        raise NothingUsable(_why_nothing(trials))
     progress.emit(PhaseStarted("reading the test split, once"))
     model = build_model(prepared.checkpoint, prepared.kind, prepared.splits, winner)
     test = _test_score(study, model, winner, prepared)
@@ -104,10 +111,8 @@ def _baseline_scores(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _why_nothing(trials: list[Trial], interrupted: bool) -> str:
+def _why_nothing(trials: list[Trial]) -> str:
     errors = [trial.facts["error"] for trial in trials if "error" in trial.facts]
-    if interrupted:
-        return "stopped before a first trial was completed; the same command goes on where this one stopped"
     if errors:
         return f"no trial was completed, {len(errors)} failed; the last one: {errors[-1]}"
     return "no trial was completed within the limits; run the same command with a larger --time-limit or --budget"

@@ -21,7 +21,9 @@ class Params(BaseModel):
     per_device_train_batch_size: int = Field(16, ge=1, le=1024, description="rows a step")
     warmup_ratio: float = Field(0.1, ge=0, le=0.9, description="share of the steps in which the step size grows from 0")
     weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled decay of weight matrices (not biases, norms)")
-    frozen_layers: int = Field(0, ge=0, le=512, description="first k encoder layers, and the embeddings, kept as they are")
+    frozen_layers: int = Field(
+        0, ge=0, le=512, description="first k encoder layers, and the embeddings, kept as they are"
+    )
     augmentation: Literal["none", "random_edits"] = Field(
         "none", description="random_edits: training rows are joined by copies with words swapped and dropped"
     )

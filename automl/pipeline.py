@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import signal
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,15 +29,18 @@ if TYPE_CHECKING:
 SECONDS_AFTER_TRIALS = 10.0  # of a time limit: reading the test split and writing the folder
 
 
-def search(prepared: Prepared, progress: Progress) -> dict[str, Any]:
+def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:
     """Run the search, or go on with it, and export the winner. The content of `result.json`.
+
+    Args:
+        started: when the user's time began, on the clock of `time.monotonic`.
 
     Raises:
         NothingUsable: no trial was completed.
     """
     from automl.tuning.plan import Search, make_sampler
 
-    request, started = prepared.request, time.monotonic()
+    request = prepared.request
     if request.storage is None:
         _make_folder(RUNS)
     with (
@@ -131,17 +133,11 @@ def _augmented(prepared: Prepared) -> dict[str, Rows]:
     """The training rows as they are, and joined by their copies for each augmentation that the space can choose."""
     train = prepared.splits.train
     rows = {"none": train}
-    for name in _choices(prepared, "augmentation"):
+    for name in prepared.space.values("augmentation"):
         if name in AUGMENTATIONS:
             copies = AUGMENTATIONS[name](train.inputs, prepared.request.seed)
             rows[name] = Rows((*train.inputs, *copies), np.concatenate([train.labels, train.labels]))
     return rows
-
-
-def _choices(prepared: Prepared, param: str) -> tuple[Any, ...]:
-    """Every value that the space can give to a categorical param."""
-    distribution = prepared.space.distributions(prepared.depth).get(param)
-    return distribution.choices if distribution else (prepared.space.fixed().get(param),)
 
 
 def _record_facts(study: Study, prepared: Prepared) -> None:
@@ -179,7 +175,9 @@ def _only_driver(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise OutputError(f"{folder}: another process runs this study; wait for it or name another --study-name") from None
+            raise OutputError(
+                f"{folder}: another process runs this study; wait for it or name another --study-name"
+            ) from None
         yield
 
 
@@ -187,7 +185,9 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{folder.resolve()}: {error.strerror}; start the search in a folder you can write to") from None
+        raise OutputError(
+            f"{folder.resolve()}: {error.strerror}; start the search in a folder you can write to"
+        ) from None
 
 
 @contextlib.contextmanager

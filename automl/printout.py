@@ -53,7 +53,10 @@ def plan_text(prepared: Prepared) -> str:
         *(f"  {name:<29}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
         "First configurations",
-        *("  " + ", ".join(f"{k} {short(v)}" for k, v in params.items()) for params in first_configurations(prepared, 3)),
+        *(
+            "  " + ", ".join(f"{k} {short(v)}" for k, v in params.items())
+            for params in first_configurations(prepared, 3)
+        ),
         f"Cost      {forecast(prepared)}",
     ]
     if prepared.task.stand_in:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,47 +34,93 @@ def command(
     ],
     budget: Annotated[
         int,
-        typer.Option(min=1, help="Trials to start, pruned and failed ones and those of earlier runs included.", rich_help_panel=SEARCH),
+        typer.Option(
+            min=1,
+            help="Trials to start, pruned and failed ones and those of earlier runs included.",
+            rich_help_panel=SEARCH,
+        ),
     ] = 50,
-    text_column: Annotated[str | None, typer.Option(help="Column with the text. (default: found by name)", rich_help_panel=DATA)] = None,
-    label_column: Annotated[str | None, typer.Option(help="Column with the label. (default: found by name)", rich_help_panel=DATA)] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="Column with the text. (default: found by name)", rich_help_panel=DATA)
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="Column with the label. (default: found by name)", rich_help_panel=DATA)
+    ] = None,
     train_size: Annotated[
         int | None,
-        typer.Option(min=4, help="Rows for training and validation together. (default: all; 1000 for large named tasks)", rich_help_panel=DATA),
+        typer.Option(
+            min=4,
+            help="Rows for training and validation together. (default: all; 1000 for large named tasks)",
+            rich_help_panel=DATA,
+        ),
     ] = None,
     max_length: Annotated[int, typer.Option(min=8, help="Tokens of a text that are read.", rich_help_panel=DATA)] = 128,
     stand_in: Annotated[
-        bool, typer.Option("--stand-in/--no-stand-in", help="Let film reviews stand in where SST-2 cannot be had.", rich_help_panel=DATA)
+        bool,
+        typer.Option(
+            "--stand-in/--no-stand-in",
+            help="Let film reviews stand in where SST-2 cannot be had.",
+            rich_help_panel=DATA,
+        ),
     ] = True,
-    offline: Annotated[bool, typer.Option("--offline", help="Use no network; only paths and caches.", rich_help_panel=DATA)] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Use no network; only paths and caches.", rich_help_panel=DATA)
+    ] = False,
     model: Annotated[
-        str, typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH)
+        str,
+        typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
-    search_space: Annotated[str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)] = "default",
-    time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds for everything. (default: none)", rich_help_panel=SEARCH)] = None,
+    search_space: Annotated[
+        str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)
+    ] = "default",
+    time_limit: Annotated[
+        float | None, typer.Option(min=1, help="Seconds for everything. (default: none)", rich_help_panel=SEARCH)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of splits, sampler and training.", rich_help_panel=SEARCH)] = 0,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Trials at once. (default: as many as cores or GPUs allow)", rich_help_panel=MACHINE)
+        int | None,
+        typer.Option(min=1, help="Trials at once. (default: as many as cores or GPUs allow)", rich_help_panel=MACHINE),
     ] = None,
-    cpus_per_trial: Annotated[float, typer.Option(min=0.1, help="Cores a trial; its threads are as many.", rich_help_panel=MACHINE)] = 1,
+    cpus_per_trial: Annotated[
+        float, typer.Option(min=0.1, help="Cores a trial; its threads are as many.", rich_help_panel=MACHINE)
+    ] = 1,
     gpus_per_trial: Annotated[
-        float | None, typer.Option(min=0, help="GPUs a trial, 0.5 lets two share one. (default: 1 where there is one, else 0)", rich_help_panel=MACHINE)
+        float | None,
+        typer.Option(
+            min=0,
+            help="GPUs a trial, 0.5 lets two share one. (default: 1 where there is one, else 0)",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster whose nodes share this folder. (default: Ray on this machine only)", rich_help_panel=MACHINE),
+        typer.Option(
+            help="A running Ray cluster whose nodes share this folder. (default: Ray on this machine only)",
+            rich_help_panel=MACHINE,
+        ),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(help="SQLAlchemy URL of the study database. (default: sqlite:///runs/studies.db)", rich_help_panel=OUT)
+        str | None,
+        typer.Option(
+            help="SQLAlchemy URL of the study database. (default: sqlite:///runs/studies.db)", rich_help_panel=OUT
+        ),
     ] = None,
     study_name: Annotated[
         str | None,
-        typer.Option(help="An existing study of that name is continued. (default: made from task, model and space)", rich_help_panel=OUT),
+        typer.Option(
+            help="An existing study of that name is continued. (default: made from task, model and space)",
+            rich_help_panel=OUT,
+        ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder for the model, empty or not there yet. (default: runs/STUDY/model)", rich_help_panel=OUT)
+        Path | None,
+        typer.Option(
+            help="Folder for the model, empty or not there yet. (default: runs/STUDY/model)", rich_help_panel=OUT
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=OUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=OUT)
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.", rich_help_panel=OUT)] = False,
 ) -> None:
     """Search hyperparameters for a text classifier, and export the best as a folder that plain transformers loads.
@@ -114,6 +161,7 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
     from automl.progress import Notice, ResultReady, make_progress
     from automl.quiet import quiet_libraries
 
+    started = time.monotonic()
     quiet_libraries(offline=request.offline)
     prepared = prepare(request)
     if dry_run:
@@ -125,7 +173,7 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
     with make_progress(json=as_json) as progress:
         if prepared.task.stand_in:
             progress.emit(Notice("warning", prepared.task.stand_in))
-        result = search(prepared, progress)
+        result = search(prepared, progress, started=started)
         progress.emit(ResultReady(result))
     if not as_json:
         print(result_text(result))

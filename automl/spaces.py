@@ -87,6 +87,11 @@ class SearchSpace:
         given = (param for param in self._searched() if param.default is not None)
         return {p.name: _layers(p.default, depth) if p.type == "layers" else p.default for p in given}
 
+    def values(self, name: str) -> tuple[Any, ...]:
+        """Every value that a categorical or fixed param can take; none for a param that the space does not name."""
+        found = next((param for param in self.params if param.name == name), None)
+        return () if found is None else found.choices or (found.default,)
+
     def _searched(self) -> Iterator[Param]:
         return (param for param in self.params if param.type != "fixed")
 

@@ -172,8 +172,8 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
         return optuna.storages.RDBStorage(url, engine_kwargs=options)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
         raise StorageError(
-            f"--storage {readable_url(url)} cannot be opened: {_first_line(error)}; give a URL such as sqlite:///studies.db or "
-            "postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
+            f"--storage {readable_url(url)} cannot be opened: {_first_line(error)}; give a URL such as "
+            "sqlite:///studies.db or postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
         ) from None
 
 

@@ -48,7 +48,9 @@ It knows the labels above and texts like those it was trained on, and nothing of
 def write_card(result: Mapping[str, Any]) -> str:
     """The card as Markdown, from the content of `result.json`."""
     rows = [("**this model**", result["validation"], result["test"])]
-    rows += [(name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()]
+    rows += [
+        (name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()
+    ]
     return TEMPLATE.format(
         pipeline=result["pipeline"],
         base_model=result["model"],

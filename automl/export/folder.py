@@ -29,7 +29,9 @@ def require_room(folder: Path, study: str, needed_bytes: int) -> None:
         if not folder.is_dir():
             raise OutputError(f"--output {folder}: is a file; name a folder that is empty or does not exist yet")
         if any(folder.iterdir()) and _study_of(folder) != study:
-            raise OutputError(f"--output {folder}: is not empty; nothing is overwritten: name another folder or empty it")
+            raise OutputError(
+                f"--output {folder}: is not empty; nothing is overwritten: name another folder or empty it"
+            )
     parent = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
     try:
         free = shutil.disk_usage(parent).free
@@ -55,9 +57,13 @@ def build_model(checkpoint: Checkpoint, kind: Kind, splits: Splits, trial: Trial
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise NothingUsable(f"the checkpoint of trial {trial.number} is gone ({error}); search again as another study") from None
+        raise NothingUsable(
+            f"the checkpoint of trial {trial.number} is gone ({error}); search again as another study"
+        ) from None
     if hashlib.sha256(content).hexdigest() != trial.facts["checkpoint_sha256"]:
-        raise NothingUsable(f"{path} is not what trial {trial.number} wrote (its hash differs); search again as another study")
+        raise NothingUsable(
+            f"{path} is not what trial {trial.number} wrote (its hash differs); search again as another study"
+        )
     tensors = load_tensors(content)
     used = tensors.pop(USED_TOKENS).numpy()
     model, _ = load(checkpoint, kind.auto_class, splits.label_names)

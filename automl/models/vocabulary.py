@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,11 @@ KEPT = 8  # the first ids keep their numbers: models compute positions from a lo
 
 def used_tokens(data: Iterable[Encoded], pad_token_id: int) -> np.ndarray:
     """Sorted ids of every token that occurs, the padding and the first few ids included; [used] int64."""
-    ids = [np.arange(KEPT), [pad_token_id], *(encoded.features["input_ids"] for encoded in data)]
+    ids: list[np.ndarray] = [
+        np.arange(KEPT),
+        np.array([pad_token_id]),
+        *(encoded.features["input_ids"] for encoded in data),
+    ]
     return np.unique(np.concatenate(ids)).astype(np.int64)
 
 
@@ -33,7 +37,7 @@ def renumber(data: Encoded, used: np.ndarray) -> Encoded:
     return replace(data, features={**data.features, "input_ids": ids})
 
 
-def trim(model: torch.nn.Module, used: np.ndarray) -> None:
+def trim(model: Any, used: np.ndarray) -> None:
     """Shrink the model's word-embedding table to the rows in `used`, in place."""
     import torch
 

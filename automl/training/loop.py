@@ -1,4 +1,4 @@
-"""The train loop: params and tokenised rows in, a report at each evaluation point out. Knows no Ray, Optuna or database."""
+"""The train loop: params and tokenised rows in, a report at each evaluation point out. Knows no Ray, no database."""
 
 from __future__ import annotations
 
@@ -143,7 +143,8 @@ def _optimizer(model: Any, params: Params) -> torch.optim.Optimizer:
     import torch
 
     embeddings = model.get_input_embeddings().weight
-    decayed, free = [], []
+    decayed: list[torch.nn.Parameter] = []
+    free: list[torch.nn.Parameter] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             (decayed if parameter.ndim > 1 and parameter is not embeddings else free).append(parameter)

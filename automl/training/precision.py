@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def best_precision(device: str) -> str:
-    """"bfloat16" where the processor multiplies it natively, else "float32". Master weights are float32 always."""
+    """ "bfloat16" where the processor multiplies it natively, else "float32". Master weights are float32 always."""
     import torch
 
     if device.startswith("cuda"):

@@ -6,7 +6,7 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class TrialWorker:
         self._setup = setup
         self._kind = kind_of(setup.kind)
         self._precision = best_precision(setup.device)
+        self._model: Any
         self._model, new = checkpoint.load(setup.checkpoint, self._kind.auto_class, setup.label_names)
         vocabulary.trim(self._model, setup.used_tokens)
         self._model.to(setup.device)
@@ -55,7 +56,7 @@ class TrialWorker:
         self._pretrained = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
         self._free_since = time.time()
 
-    def run(self, number: int, params: Mapping[str, Any], seed: int) -> Iterator[dict[str, Any]]:
+    def run(self, number: int, params: Mapping[str, Any], seed: int) -> Generator[dict[str, Any], None, None]:
         """Train one configuration.
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,

@@ -123,7 +123,9 @@ class Search:
         running = self._running.pop(number)
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
-        self._progress.emit(TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint")))
+        self._progress.emit(
+            TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
+        )
         return trial
 
 

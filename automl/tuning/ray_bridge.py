@@ -122,7 +122,7 @@ class _Link:
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Keep an error of the search itself (its database is gone): Ray would take it for the trial's and try again."""
+        """Keep an error of the search itself (its database is gone): Ray would take it for the trial's and retry."""
         try:
             yield
         except Exception as error:
@@ -137,7 +137,7 @@ class _Link:
 class _Trainable(tune.Trainable):
     """One Ray actor: a worker that outlives its trials."""
 
-    def setup(self, config: dict[str, Any], setup: WorkerSetup) -> None:
+    def setup(self, config: dict[str, Any], setup: WorkerSetup) -> None:  # type: ignore[override]  # with_parameters
         self._worker = TrialWorker(setup)
         self._begin(config)
 
@@ -168,7 +168,7 @@ class _Searcher(Searcher):
         super().__init__()
         self._link = link
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
+    def suggest(self, trial_id: str) -> Any:
         with self._link.guard():
             trial = None if self._link.stopping else self._link.search.ask()
         if trial is None:
@@ -201,7 +201,7 @@ class _Scheduler(FIFOScheduler):
     """Ray's question "does it go on?", passed on to the search."""
 
     def __init__(self, link: _Link) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._link = link
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:

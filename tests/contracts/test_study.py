@@ -112,7 +112,9 @@ def test_a_queued_configuration_is_tried_first_and_queued_once(opened: Opener) -
 
 def test_another_task_model_or_space_under_the_same_name_is_refused_with_both_fingerprints(opened: Opener) -> None:
     opened()
-    with pytest.raises(StudyMismatch, match=r"'s' was made from another model: it has \"bbbb\", this command has \"dddd\""):
+    with pytest.raises(
+        StudyMismatch, match=r"'s' was made from another model: it has \"bbbb\", this command has \"dddd\""
+    ):
         opened("s", {**IDENTITY, "model": "dddd"})
     opened("other", {**IDENTITY, "model": "dddd"})
 
@@ -138,7 +140,13 @@ def test_a_failed_trial_ends_only_once(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", ["nonsense", "sqlite:////no/such/folder/s.db", "postgresql+psycopg://u:secret@127.0.0.1:1/x", "mysql://u:secret@h/x"]
+    "bad",
+    [
+        "nonsense",
+        "sqlite:////no/such/folder/s.db",
+        "postgresql+psycopg://u:secret@127.0.0.1:1/x",
+        "mysql://u:secret@h/x",
+    ],
 )
 def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(bad: str) -> None:
     with pytest.raises(StorageError) as error:

@@ -16,7 +16,9 @@ lengths_strategy = st.lists(st.integers(1, 128), min_size=1, max_size=300).map(n
 def encoded(lengths: list[int]) -> Encoded:
     starts = np.concatenate([[0], np.cumsum(lengths)])
     ids = np.concatenate([np.arange(1, n + 1) for n in lengths]).astype(np.int32)
-    return Encoded({"input_ids": ids, "token_type_ids": np.ones_like(ids)}, starts, np.zeros(len(lengths), dtype=np.int64))
+    return Encoded(
+        {"input_ids": ids, "token_type_ids": np.ones_like(ids)}, starts, np.zeros(len(lengths), dtype=np.int64)
+    )
 
 
 @settings(max_examples=50)

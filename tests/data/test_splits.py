@@ -13,13 +13,16 @@ from automl.records import RawTask, Rows, Splits, Table
 from automl.tasks.kinds import kind_of
 
 KIND = kind_of("classification")
+DEFAULTS = Choices()
 
 
 def table(rows: list[tuple[object, object]], origin: str = "rows.csv") -> Table:
     return Table({"text": [text for text, _ in rows], "label": [label for _, label in rows]}, origin)
 
 
-def split(train: list[tuple[object, object]], choices: Choices = Choices(), **others: list[tuple[object, object]]) -> Splits:
+def split(
+    train: list[tuple[object, object]], choices: Choices = DEFAULTS, **others: list[tuple[object, object]]
+) -> Splits:
     tables = {name: table(rows, f"{name}.csv") for name, rows in {"train": train, **others}.items()}
     return make_splits(RawTask("t", tables, "a test"), KIND, choices)
 
@@ -46,7 +49,11 @@ def test_the_seed_decides_and_the_fingerprint_tells() -> None:
 
 
 def test_given_splits_are_kept_and_lose_what_stands_in_the_test_rows() -> None:
-    splits = split([*many, ("A  test TEXT", "a")], test=[("a test text", "a"), ("another", "b")], validation=[("v", "a"), ("w", "b")])
+    splits = split(
+        [*many, ("A  test TEXT", "a")],
+        test=[("a test text", "a"), ("another", "b")],
+        validation=[("v", "a"), ("w", "b")],
+    )
     assert splits.test.inputs == ("a test text", "another")
     assert splits.validation.inputs == ("v", "w")
     assert len(splits.train) == 100
@@ -72,7 +79,10 @@ def test_train_size_counts_training_and_validation_rows() -> None:
 
 
 def test_a_named_task_has_its_own_train_size_and_a_bounded_test_split() -> None:
-    tables = {"train": table([(f"t {i}", i % 2) for i in range(6000)]), "test": table([(f"u {i}", i % 2) for i in range(5000)])}
+    tables = {
+        "train": table([(f"t {i}", i % 2) for i in range(6000)]),
+        "test": table([(f"u {i}", i % 2) for i in range(5000)]),
+    }
     splits = make_splits(RawTask("big", tables, "a test", train_size=1000), KIND, Choices())
     assert (len(splits.train), len(splits.validation), len(splits.test)) == (800, 200, 2000)
 
@@ -110,7 +120,9 @@ def test_rows_that_cannot_be_split_are_refused_in_one_line(rows: list[tuple[obje
 
 
 def test_a_label_unknown_to_training_is_refused_with_the_split_it_stands_in() -> None:
-    with pytest.raises(DataError, match=r"test\.csv: label 'c' does not occur in the training rows; known labels: 'a', 'b'"):
+    with pytest.raises(
+        DataError, match=r"test\.csv: label 'c' does not occur in the training rows; known labels: 'a', 'b'"
+    ):
         split(many, test=[("x", "c")])
 
 
@@ -144,6 +156,8 @@ class TestColumns:
             (["text", "label"], {"text": "text", "label": "text"}, "text and label are both column 'text'"),
         ],
     )
-    def test_what_is_ambiguous_is_refused_with_the_columns(self, columns: list[str], chosen: dict[str, str], message: str) -> None:
+    def test_what_is_ambiguous_is_refused_with_the_columns(
+        self, columns: list[str], chosen: dict[str, str], message: str
+    ) -> None:
         with pytest.raises(DataError, match=message):
             self.find(columns, **chosen)

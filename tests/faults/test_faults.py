@@ -51,8 +51,10 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def ray_processes() -> list[int]:
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    return [int(line.split()[0]) for line in listed.splitlines() if "ray::" in line or "raylet" in line or "gcs_server" in line]
+    """What holds memory and cores: workers, raylet, control store. (Ray's two small agents leave a minute later.)"""
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    names = ("ray::ResourceTrainable", "raylet/raylet", "gcs_server")
+    return [int(line.split()[0]) for line in listed.splitlines() if any(name in line for name in names)]
 
 
 def test_after_a_killed_driver_the_same_command_goes_on(place: Workplace) -> None:
@@ -83,7 +85,7 @@ def test_a_killed_worker_costs_no_trial(place: Workplace) -> None:
     process = place.start(budget=3)
     list(until(process, "trial_reported", 2))
     victims = {trial.user_attrs.get("worker") for trial in place.trials()}
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
     actors = [int(line.split()[0]) for line in listed.splitlines() if "ray::" in line and "Trainable" in line]
     assert actors, listed
     os.kill(actors[0], signal.SIGKILL)
@@ -125,7 +127,7 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
     list(until(process, "trial_reported"))
     process.send_signal(signal.SIGINT)
     errors = finish(process)
-    assert process.returncode == 1 or process.returncode == 130
+    assert process.returncode == 130
     assert "the same command goes on" in errors
     assert {trial.state.name for trial in place.trials()} == {"WAITING"}
     assert not (place.folder / "runs" / "model").exists()
@@ -133,6 +135,7 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
     process = place.start(budget=6)
     list(until(process, "trial_reported"))
     process.send_signal(signal.SIGINT)
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     finish(process)
     assert process.returncode == 130

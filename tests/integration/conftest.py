@@ -37,7 +37,9 @@ class Workplace:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
         pipe = subprocess.PIPE
         line = self.command("--json", *extra, **options)
-        return subprocess.Popen(line, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+        return subprocess.Popen(
+            line, cwd=self.folder, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
 
     def run(self, *extra: object, **options: Any) -> Run:
         """Run a search to its end."""

@@ -14,7 +14,16 @@ import pytest
 from tests.integration.conftest import Run, Workplace, make_workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-FACTS = {"seed", "data", "versions", "seconds", "examples_per_second", "peak_memory_mb", "start_seconds", "busy_seconds"}
+FACTS = {
+    "seed",
+    "data",
+    "versions",
+    "seconds",
+    "examples_per_second",
+    "peak_memory_mb",
+    "start_seconds",
+    "busy_seconds",
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +40,17 @@ def test_it_ends_well_and_says_only_json(first: Run) -> None:
     assert (first.code, first.errors) == (0, "")
     assert [event["event"] for event in first.events].count("result") == 1
     result = first.result
-    assert set(result) >= {"study", "task", "metric", "validation", "test", "baselines", "trials", "seconds", "model_dir"}
+    assert set(result) >= {
+        "study",
+        "task",
+        "metric",
+        "validation",
+        "test",
+        "baselines",
+        "trials",
+        "seconds",
+        "model_dir",
+    }
     assert set(result["test"]) >= {"value", "low", "high"}
     assert result["test"]["low"] <= result["test"]["value"] <= result["test"]["high"]
     assert set(result["trials"]) == {"complete", "pruned", "fail"}
@@ -86,7 +105,11 @@ def predict(folder: Path, texts: list[str], tmp_path: Path) -> list[str]:
     """The labels that transformers' own pipeline gives, in a process that cannot import this package."""
     done = subprocess.run(
         [sys.executable, "-I", "-W", "ignore", "-c", PREDICT, str(folder)],
-        input=json.dumps(texts), capture_output=True, text=True, check=True, cwd=tmp_path,
+        input=json.dumps(texts),
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
     )
     labels: list[str] = json.loads(done.stdout.splitlines()[-1])
     return labels
@@ -110,7 +133,12 @@ def test_the_folder_has_a_card_and_the_result(place: Workplace, first: Run) -> N
     written = json.loads((folder / "result.json").read_text())
     assert {"event": "result", **written} == first.result
     card = (folder / "README.md").read_text()
-    for part in ("text-classification", written["data"]["fingerprint"][:16], f"{written['test']['value']:.3f}", "learning_rate"):
+    for part in (
+        "text-classification",
+        written["data"]["fingerprint"][:16],
+        f"{written['test']['value']:.3f}",
+        "learning_rate",
+    ):
         assert part in card
     assert not list(folder.glob("*.bin"))
 
@@ -150,7 +178,9 @@ def test_a_seed_and_one_worker_give_the_same_trials_and_winner(workplace: Workpl
     def story(name: str) -> list[Any]:
         run = workplace.run(budget=4, workers=1, study_name=name)
         assert run.code == 0, run.errors
-        return [(t.params, t.state.name, t.intermediate_values) for t in workplace.trials(name)] + [run.result["winner"]]
+        return [(t.params, t.state.name, t.intermediate_values) for t in workplace.trials(name)] + [
+            run.result["winner"]
+        ]
 
     assert story("one") == story("two")
 

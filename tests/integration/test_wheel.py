@@ -1,4 +1,4 @@
-"""A wheel built from this repository is whole: it works from another folder, with nothing of the repository in reach."""
+"""A wheel built from this repository is whole: it works from another folder, the repository out of reach."""
 
 from __future__ import annotations
 
@@ -73,7 +73,12 @@ def test_installed_wheel_answers_help(installed: Path, tmp_path: Path) -> None:
 
 def _run(command: list[str], cwd: Path, path: Path | None = None) -> str:
     """Run to success, away from the repository; what it wrote to stdout."""
-    environment = os.environ | {"PYTHONPATH": str(path or ""), "PYTHONWARNINGS": "error", "TERM": "dumb", "COLUMNS": "160"}
+    environment = os.environ | {
+        "PYTHONPATH": str(path or ""),
+        "PYTHONWARNINGS": "error",
+        "TERM": "dumb",
+        "COLUMNS": "160",
+    }
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout

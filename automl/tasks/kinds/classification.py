@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     import torch
 
 # Headers that people give these columns, most telling first.
-TEXT_HEADERS = ("text", "sentence", "content", "review", "document", "message", "tweet", "question", "utterance", "comment")
+TEXT_HEADERS = (
+    "text",
+    "sentence",
+    "content",
+    "review",
+    "document",
+    "message",
+    "tweet",
+    "question",
+    "utterance",
+    "comment",
+)
 LABEL_HEADERS = ("label", "labels", "class", "category", "target", "sentiment", "intent", "topic", "y")
 MISSING = (None, "")
 
@@ -38,12 +49,13 @@ class Classification:
         if label is None and text is not None:
             others = [name for name in table.columns if name != text]
             label = others[0] if len(others) == 1 else None
-        for flag, found in (("--text-column", text), ("--label-column", label)):
-            if found is None:
-                raise DataError(f"{table.origin}: {flag} is needed to tell the columns apart: {_listed(table)}")
-        assert text is not None and label is not None  # told to mypy; the loop above has raised
+        if text is None or label is None:
+            flag = "--text-column" if text is None else "--label-column"
+            raise DataError(f"{table.origin}: {flag} is needed to tell the columns apart: {_listed(table)}")
         if text == label:
-            raise DataError(f"{table.origin}: text and label are both column {text!r}; the columns are {_listed(table)}")
+            raise DataError(
+                f"{table.origin}: text and label are both column {text!r}; the columns are {_listed(table)}"
+            )
         return text, label
 
     def read_rows(self, table: Table, columns: tuple[str, str]) -> RawRows:
@@ -78,7 +90,9 @@ class Classification:
         unknown = sorted({str(label) for label in labels} - set(ids))
         if unknown:
             known = ", ".join(map(repr, names[:10]))
-            raise DataError(f"{origin}: label {unknown[0]!r} does not occur in the training rows; known labels: {known}")
+            raise DataError(
+                f"{origin}: label {unknown[0]!r} does not occur in the training rows; known labels: {known}"
+            )
         return np.array([ids[str(label)] for label in labels], dtype=np.int64)
 
     def strata(self, labels: np.ndarray) -> np.ndarray:
@@ -90,7 +104,7 @@ class Classification:
         return torch.nn.functional.cross_entropy(logits.float(), labels)
 
     def predict(self, logits: np.ndarray) -> np.ndarray:
-        return logits.argmax(axis=-1)
+        return np.asarray(logits.argmax(axis=-1))
 
 
 def _by_header(table: Table, headers: tuple[str, ...], taken: str | None) -> str | None:
