@@ -17,7 +17,7 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     learning_rate: float = Field(2e-4, gt=0, le=0.1, description="peak step size of AdamW")
-    num_train_epochs: int = Field(6, ge=1, le=500, description="passes over the training rows")
+    num_train_epochs: int = Field(4, ge=1, le=500, description="passes over the training rows")
     per_device_train_batch_size: int = Field(16, ge=1, le=1024, description="rows a step")
     warmup_ratio: float = Field(0.1, ge=0, le=0.9, description="share of the steps in which the step size grows from 0")
     weight_decay: float = Field(0.01, ge=0, le=1, description="decoupled decay of weight matrices (not biases, norms)")

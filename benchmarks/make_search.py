@@ -1,4 +1,4 @@
-"""The figures of `make search`: how long it takes, how busy its workers are, how fast trials start, what memory it needs.
+"""The figures of `make search`: how long it takes, how busy workers are, how fast trials start, what memory it needs.
 
     make bench                                   # the command of `make search`, in a folder of its own
     make bench ARGS="--task rows.csv --budget 20 --json"

@@ -46,14 +46,14 @@ class NamedTask:
 _ENTRIES = (
     NamedTask(
         "sst2",
-        "the Stanford Sentiment Treebank, 2 classes",
+        "SST-2, film review sentences, 2 classes",
         HubSet("stanfordnlp/sst2", validation_is_test=True),
         text_column="sentence",
         stand_in="film_reviews",
     ),
     NamedTask(
         "cola",
-        "the Corpus of Linguistic Acceptability, 2 classes",
+        "CoLA, sentences by grammaticality, 2 classes",
         HubSet("nyu-mll/glue", "cola", validation_is_test=True),
         text_column="sentence",
     ),

@@ -113,7 +113,7 @@ def _stand_in(asked: NamedTask, entry: NamedTask, offline: bool, miss: Miss) -> 
         ) from None
     notice = (
         f"STAND-IN DATA: this is not {asked.name} but {given.source} ({entry.about}), because {miss.reason}. "
-        f"Results are not comparable with those on {asked.about}. --no-stand-in refuses such data."
+        f"Results are not comparable with any on {asked.name} ({asked.about}). --no-stand-in refuses such data."
     )
     return replace(given, name=asked.name, stand_in=notice)
 

@@ -39,7 +39,7 @@ def by_role(found: Mapping[str, Value], origin: str) -> dict[str, Value]:
             roles[role] = value
     if "train" not in roles:
         raise DataError(f"{origin}: no train split among {', '.join(found) or 'no splits'}; name one of them train")
-    return roles
+    return {role: roles[role] for role in ("train", "validation", "test") if role in roles}
 
 
 def without_hidden_labels(splits: Mapping[str, Table], label_column: str | None) -> dict[str, Table]:

@@ -24,7 +24,7 @@ def make_sampler(seed: int, trials: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(seed=seed + trials, n_startup_trials=10)
 
 
-HOPELESS = 4  # so many trials broke before any reported a value: the fault is not in the params
+HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
 class Search:
@@ -60,6 +60,7 @@ class Search:
         self._best = best_trial(study.trials())
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
+        self._broken = 0
 
     @property
     def stopping(self) -> bool:
@@ -73,7 +74,7 @@ class Search:
 
     def ask(self) -> Trial | None:
         """The next trial, with every param it needs; None when there is none to start."""
-        if self._left <= 0 or self.stopping or self._hopeless():
+        if self._left <= 0 or self.stopping or self._broken >= HOPELESS:
             return None
         trial = self._study.ask(self._distributions, self._facts)
         self._left -= 1
@@ -85,6 +86,7 @@ class Search:
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
         self._running[number].facts.update(facts)
+        self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
         return goes_on(step, value, self._study.values_at(step, without=number))
@@ -103,6 +105,7 @@ class Search:
 
     def fail(self, number: int, error: str, facts: Mapping[str, Any]) -> None:
         """End a trial that broke."""
+        self._broken += 1
         self._end(number, State.FAIL, None, {**facts, "error": error})
 
     def release(self) -> list[int]:
@@ -113,11 +116,6 @@ class Search:
             del self._running[number]
         self._left += len(numbers)
         return numbers
-
-    def _hopeless(self) -> bool:
-        trials = self._study.trials()
-        broken = [trial for trial in trials if trial.state is State.FAIL]
-        return len(broken) >= HOPELESS and not any(trial.intermediate for trial in trials)
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         running = self._running.pop(number)

@@ -25,6 +25,16 @@ def test_a_written_file_appears_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_reader_of_the_earlier_file_keeps_it_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("earlier")
+    with path.open() as reader:
+        with cache.writing(path) as part:
+            part.write_text("later")
+        assert reader.read() == "earlier"
+    assert path.read_text() == "later"
+
+
 def test_an_interrupted_write_leaves_the_earlier_file_and_nothing_else(tmp_path):
     path = tmp_path / "file"
     path.write_text("earlier")

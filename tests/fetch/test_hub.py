@@ -86,6 +86,11 @@ def test_files_that_another_tool_cached_serve_only_where_the_hub_cannot(hub, tmp
     model, data = ask(environment, {"offline": True}, rows | {"offline": True})
     assert model["files"] == ["config.json", "model.safetensors"]
     assert len(data["files"]) == 2
+    hub.requests.clear()
+    assert ask(environment | {"HF_ENDPOINT": "http://127.0.0.1:1"}, {})[0]["files"] == model["files"]
+    assert ask(environment, {})[0]["files"] == model["files"]
+    assert hub.requests != []  # whether the model is complete is for the Hub to say
+    shutil.rmtree(next((tmp_path / "home").glob("hub/models--*/trees")))
     next((tmp_path / "home").glob("hub/datasets--*/snapshots/*/train-00001-*")).unlink()
     next((tmp_path / "home").glob("hub/models--*/snapshots/*/model.safetensors")).unlink()
     model, data = ask(environment, {"offline": True}, rows | {"offline": True})

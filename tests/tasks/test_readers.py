@@ -66,16 +66,16 @@ def test_label_names_in_parquet_take_the_place_of_numbers(tmp_path):
 
 
 def test_json_keeps_types_and_fills_what_a_row_lacks(tmp_path):
-    path = write(tmp_path, "a.jsonl", '{"text": "a\\u2028b", "label": 1}\n{"text": "c", "score": 0.5}\n')
+    path = write(tmp_path, "a.jsonl", '{"text": "a\u2028b", "label": 1}\n{"text": "c", "score": 0.5}\n')
     assert read_table(path).columns == {"text": ["a\u2028b", "c"], "label": [1, None], "score": [None, 0.5]}
 
 
 def test_cells_may_be_very_long_and_csvs_own_limit_is_put_back(tmp_path):
-    before = csv.field_size_limit()
+    csv.field_size_limit(131_072)
     for name, mark in (("a.csv", ","), ("a.tsv", "\t")):
         path = write(tmp_path, name, f"text{mark}label\n{'x' * 300_000}{mark}1\n")
         assert len(read_table(path).columns["text"][0]) == 300_000
-    assert csv.field_size_limit() == before
+    assert csv.field_size_limit() == 131_072
 
 
 @pytest.mark.parametrize(

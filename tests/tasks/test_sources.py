@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -153,6 +154,13 @@ def test_hub_repositories_of_other_forms(world):
     assert set(unlabelled["splits"]) == {"train", "validation"}
     assert scripted["error"] == "DataError"
     assert "CSV, JSONL or Parquet" in scripted["message"]
+
+
+def test_data_files_that_another_tool_cached_are_enough_offline(world, tmp_path):
+    _, load = world
+    task = load("owner/plain")
+    shutil.rmtree(next((tmp_path / "home").glob("hub/datasets--*/trees")))
+    assert load("owner/plain", environment=NOWHERE) == task
 
 
 def test_where_nothing_has_sst2_its_stand_in_says_so_loudly(world):

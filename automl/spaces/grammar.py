@@ -1,32 +1,21 @@
-"""Search spaces: the YAML files that say which hyperparameters are searched, and between which bounds.
-
-The grammar stands in search_spaces/README.md. `automl.params.Params` has the last word on names, types and bounds.
-"""
+"""Read a search space from YAML, and find everything that is wrong with it at once, each with its line."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, cast
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from automl.errors import SpaceError
 from automl.params import Params
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-Kind = Literal["float", "int", "layers", "categorical", "fixed"]
+from automl.spaces.space import Kind, Param, SearchSpace
 
 # type -> (attributes that must be given, attributes that may be)
 GRAMMAR: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -43,82 +32,12 @@ _Report = Callable[[yaml.Node, str], None]  # notes a problem at the node's line
 _Entries = dict[str, tuple[yaml.Node, yaml.Node]]  # key -> (its node, its value's node)
 
 
-@dataclass(frozen=True)
-class Param:
-    """One entry of a space. `low` and `high` of type layers are shares of the encoder's depth.
-
-    `default` is None where none was given; for type fixed it is the value. What a type does not take keeps its default.
-    """
-
-    name: str
-    type: Kind
-    low: Any = None
-    high: Any = None
-    log: bool = False
-    step: int = 1
-    choices: tuple[Any, ...] = ()
-    default: Any = None
-
-
-@dataclass(frozen=True)
-class SearchSpace:
-    """A checked search space, its params in the order of the file."""
-
-    name: str
-    description: str
-    params: tuple[Param, ...]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 (hex) of what is searched: free of comments, layout, order of keys, name and description."""
-        content = {param.name: {k: v for k, v in asdict(param).items() if v is not None} for param in self.params}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-    def distributions(self, depth: int) -> dict[str, BaseDistribution]:
-        """Optuna's distributions of the searched params, for an encoder of `depth` layers (0 to 512)."""
-        return {param.name: _distribution(param, depth) for param in self._searched()}
-
-    def fixed(self) -> dict[str, Any]:
-        """The params that the space holds at one value."""
-        return {param.name: param.default for param in self.params if param.type == "fixed"}
-
-    def defaults(self, depth: int) -> dict[str, Any]:
-        """The defaults that the space gives to searched params, for an encoder of `depth` layers (0 to 512)."""
-        given = (param for param in self._searched() if param.default is not None)
-        return {p.name: _layers(p.default, depth) if p.type == "layers" else p.default for p in given}
-
-    def values(self, name: str) -> tuple[Any, ...]:
-        """Every value that a categorical or fixed param can take; none for a param that the space does not name."""
-        found = next((param for param in self.params if param.name == name), None)
-        return () if found is None else found.choices or (found.default,)
-
-    def _searched(self) -> Iterator[Param]:
-        return (param for param in self.params if param.type != "fixed")
-
-
-def _layers(share: float, depth: int) -> int:
-    return math.floor(share * depth + 1e-9)  # 0.29 * 100 is 28.999999999999996
-
-
-def _distribution(param: Param, depth: int) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if param.type == "categorical":
-        return CategoricalDistribution(param.choices)
-    if param.type == "layers":
-        return IntDistribution(_layers(param.low, depth), _layers(param.high, depth))
-    if param.type == "int":
-        return IntDistribution(param.low, param.high, log=param.log, step=param.step)
-    return FloatDistribution(param.low, param.high, log=param.log)
-
-
-def load_space(name_or_path: str) -> SearchSpace:
-    """Read a preset by name, or a YAML file by path, and check the whole of it.
+def read_space(path: Path) -> SearchSpace:
+    """Read a YAML file and check the whole of it.
 
     Raises:
-        SpaceError: the file is not found, or is not valid: then one line `file:line: problem` for each problem.
+        SpaceError: it is not valid: then one line `file:line: problem` for each problem.
     """
-    path = _find(name_or_path)
     root = _compose(path)
     problems: list[tuple[int, str]] = []
     space = _space(root, lambda node, text: problems.append((node.start_mark.line + 1, text)))
@@ -126,23 +45,6 @@ def load_space(name_or_path: str) -> SearchSpace:
         problems.sort(key=lambda problem: problem[0])
         raise SpaceError("\n".join(f"{path}:{line}: {text}" for line, text in problems))
     return space
-
-
-def presets() -> dict[str, Path]:
-    """The search spaces that come with the project: name -> file."""
-    inside, beside = Path(__file__).with_name("search_spaces"), Path(__file__).parents[1] / "search_spaces"
-    folder = inside if inside.is_dir() else beside  # an installed wheel has them inside the package
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
-
-
-def _find(name_or_path: str) -> Path:
-    known = presets()
-    if name_or_path in known:
-        return known[name_or_path]
-    if os.path.isfile(name_or_path):
-        return Path(name_or_path)
-    hint = f"{_nearest(name_or_path, known)}; give the path of a YAML file or a preset: {', '.join(known)}"
-    raise SpaceError(f"no search space {name_or_path!r}{hint}")
 
 
 def _compose(path: Path) -> yaml.Node:
@@ -172,7 +74,7 @@ def _space(root: yaml.Node, report: _Report) -> SearchSpace:
     entries = _entries(root, "the file: ", report)
     for key, (node, _) in entries.items():
         if key not in _KEYS:
-            report(node, f"unknown key {_shown(key)}{_nearest(key, _KEYS)}; allowed: {', '.join(_KEYS)}")
+            report(node, f"unknown key {_shown(key)}{nearest(key, _KEYS)}; allowed: {', '.join(_KEYS)}")
     texts = {"name": "", "description": ""}
     for key in texts.keys() & entries.keys():
         node = entries[key][1]
@@ -191,7 +93,7 @@ def _params(node: yaml.Node, report: _Report) -> tuple[Param, ...]:
     entries = _entries(node, "params: ", report)
     for name, (key, value) in entries.items():
         if name not in Params.model_fields:
-            hint = _nearest(name, Params.model_fields) or f"; allowed: {', '.join(Params.model_fields)}"
+            hint = nearest(name, Params.model_fields) or f"; allowed: {', '.join(Params.model_fields)}"
             report(key, f"unknown param {_shown(name)}{hint}")
         elif isinstance(value, yaml.MappingNode):
             found.append(_searched(name, key, value, report))
@@ -216,7 +118,7 @@ def _searched(name: str, key: yaml.Node, node: yaml.Node, report: _Report) -> Pa
     for attribute, (at, value) in entries.items():
         if attribute not in ("type", *required, *optional):
             allowed = ("type", *required, *sorted(optional))
-            hint = f"{_nearest(attribute, allowed)}; allowed: {', '.join(allowed)}"
+            hint = f"{nearest(attribute, allowed)}; allowed: {', '.join(allowed)}"
             report(at, f"{name}: unknown attribute {_shown(attribute)}{hint}")
         elif attribute == "choices":
             values[attribute] = _choices(name, value, report)
@@ -244,7 +146,7 @@ def _kind(name: str, key: yaml.Node, entries: _Entries, report: _Report) -> Kind
     node = entries["type"][1]
     if isinstance(node, yaml.ScalarNode) and node.value in usable:
         return cast(Kind, node.value)
-    near = _nearest(node.value, usable) if isinstance(node, yaml.ScalarNode) else ""
+    near = nearest(node.value, usable) if isinstance(node, yaml.ScalarNode) else ""
     report(node, f"{name}: type {_shown(node.value)} is not possible{near}; allowed: {', '.join(usable)}")
     return None
 
@@ -359,6 +261,7 @@ def _shown(text: object) -> str:
     return short if short.isprintable() and short.strip() else repr(short)
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean …?` for a word that is like a known one, else nothing."""
     near = get_close_matches(word, known, n=2)
     return f"; did you mean {' or '.join(near)}?" if near else ""
