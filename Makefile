@@ -23,9 +23,11 @@ test: $(DEV) ## run every test; options: make test ARGS="-k spaces -x"
 	@.venv/bin/python -m pytest $(ARGS)
 
 lint: $(DEV) ## check style, format and types
-	@.venv/bin/python -m ruff check .
-	.venv/bin/python -m ruff format --check .
-	.venv/bin/python -m mypy
+	@status=0
+	.venv/bin/python -m ruff check . || status=1
+	.venv/bin/python -m ruff format --check . || status=1
+	.venv/bin/python -m mypy || status=1
+	exit $$status
 
 bench: $(DEV) ## time a search; options: make bench ARGS=...
 	@.venv/bin/python -m benchmarks.make_search $(ARGS)

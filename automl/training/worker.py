@@ -64,12 +64,10 @@ class TrialWorker:
         """
         import torch
 
-        started = time.time()
         torch.manual_seed(seed)
         self._model.load_state_dict(self._pretrained)
         for module in self._new:
             self._model._init_weights(module)
-        cost: dict[str, Any] = {"worker": os.getpid(), "start_seconds": round(time.time() - self._free_since, 4)}
         reports = train(
             self._model,
             Params(**params),
@@ -79,17 +77,15 @@ class TrialWorker:
             precision=self._precision,
             device=self._setup.device,
         )
-        try:
-            for item in reports:
-                cost |= {"busy_seconds": round(time.time() - started, 4), "peak_memory_mb": _peak_memory_mb()}
-                if isinstance(item, Report):
-                    yield {**asdict(item), **cost}
-                else:
-                    saved = self._save(number)
-                    cost["busy_seconds"] = round(time.time() - started, 4)
-                    yield {**asdict(item), **cost, **saved, "final": True}
-        finally:
+        resumed, busy = time.time(), 0.0
+        start = resumed - self._free_since
+        for item in reports:
+            busy += time.time() - resumed  # training and evaluation alone
+            saved = {} if isinstance(item, Report) else {**self._save(number), "final": True}
+            cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
             self._free_since = time.time()
+            yield {**asdict(item), **cost, "peak_memory_mb": _peak_memory_mb(), **saved}
+            resumed = time.time()
 
     def _save(self, number: int) -> dict[str, Any]:
         """Write what was trained, whole or not at all; its path and hash."""

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ class Workplace:
     """A folder from which searches are started."""
 
     folder: Path
+    environment: Mapping[str, str] = field(default_factory=lambda: {**os.environ, "HF_HUB_OFFLINE": "1"})
 
     def command(self, *extra: object, budget: int = 8, **options: object) -> list[str]:
         """The search's command line; options override what it is usually given."""
@@ -34,7 +36,7 @@ class Workplace:
 
     def start(self, *extra: object, **options: Any) -> subprocess.Popen[str]:
         """Start a search; stdout has JSON lines."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        environment = {**self.environment, "PYTHONPATH": str(ROOT)}
         pipe = subprocess.PIPE
         line = self.command("--json", *extra, **options)
         return subprocess.Popen(

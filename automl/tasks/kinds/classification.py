@@ -10,7 +10,7 @@ import numpy as np
 
 from automl.errors import DataError
 from automl.records import Table
-from automl.tasks.kinds import RawRows
+from automl.tasks.kinds.kind import RawRows
 
 if TYPE_CHECKING:
     import torch
