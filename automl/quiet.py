@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 import warnings
+from collections.abc import Iterator
+from typing import TextIO
 
 
 def quiet_libraries(*, offline: bool) -> None:
@@ -23,3 +27,24 @@ def quiet_libraries(*, offline: bool) -> None:
     warnings.simplefilter("ignore")
     for name in ("ray", "optuna", "transformers", "datasets", "huggingface_hub", "sklearn", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def own_stdout() -> Iterator[TextIO]:
+    """Within the block stdout is ours alone: we write to the stream given, what libraries print there goes nowhere.
+
+    On the level of file descriptors, because native code and child processes print, too.
+    """
+    sys.stdout.flush()
+    descriptor = sys.__stdout__.fileno() if sys.__stdout__ else 1
+    ours = os.fdopen(os.dup(descriptor), "w", encoding="utf-8")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    try:
+        yield ours
+    finally:
+        sys.stdout.flush()
+        ours.flush()
+        os.dup2(ours.fileno(), descriptor)
+        ours.close()
+        os.close(nowhere)

@@ -159,7 +159,7 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
     from automl.prepare import prepare
     from automl.printout import plan_text, result_text
     from automl.progress import Notice, ResultReady, make_progress
-    from automl.quiet import quiet_libraries
+    from automl.quiet import own_stdout, quiet_libraries
 
     started = time.monotonic()
     quiet_libraries(offline=request.offline)
@@ -170,7 +170,7 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
 
     from automl.pipeline import search
 
-    with make_progress(json=as_json) as progress:
+    with own_stdout() as stdout, make_progress(json=as_json, stream=stdout if as_json else None) as progress:
         if prepared.task.stand_in:
             progress.emit(Notice("warning", prepared.task.stand_in))
         result = search(prepared, progress, started=started)

@@ -85,7 +85,7 @@ class LiveTable:
                     self._tally.end(event)
                 if event.state is State.COMPLETE and event.value is not None and event.value == event.value:  # not NaN
                     best = [*self._best, event]
-                    self._best = sorted(best, key=lambda trial: -(trial.value or 0.0))[:SHOWN_BEST]
+                    self._best = sorted(best, key=lambda trial: (-(trial.value or 0.0), trial.number))[:SHOWN_BEST]
             case PhaseStarted():
                 self._phase = text.one_line(event.text)
 

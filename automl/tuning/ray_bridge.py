@@ -120,6 +120,10 @@ class _Link:
     causes: dict[str, str] = field(default_factory=dict)  # Ray's trial id -> what its worker died of
     fault: Exception | None = None
 
+    def __reduce__(self) -> Any:
+        """Ray pickles its tuner with all it holds. The study is the record, and a terminal cannot be pickled."""
+        return object, ()
+
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Keep an error of the search itself (its database is gone): Ray would take it for the trial's and retry."""

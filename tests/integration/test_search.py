@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
+import os
+import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Run, Workplace, make_workplace
+from tests.integration.conftest import ROOT, Run, Workplace, make_workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 FACTS = {
@@ -183,6 +187,32 @@ def test_a_seed_and_one_worker_give_the_same_trials_and_winner(workplace: Workpl
         ]
 
     assert story("one") == story("two")
+
+
+def test_on_a_terminal_it_shows_a_table_and_ends_with_the_result(workplace: Workplace) -> None:
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    environment = {**workplace.environment, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    line = workplace.command(budget=3)
+    process = subprocess.Popen(line, cwd=workplace.folder, env=environment, stdout=theirs, stderr=theirs, stdin=theirs)
+    os.close(theirs)
+    screen = b""
+    with contextlib.suppress(OSError):  # how a terminal says that its other end is closed
+        while part := os.read(ours, 65536):
+            screen += part
+    os.close(ours)
+    text = screen.decode()
+    assert process.wait() == 0, text
+    for shown in (
+        "running",
+        "Winner: trial",
+        "this model",
+        "tfidf logistic regression",
+        "from transformers import pipeline",
+    ):
+        assert shown.lower() in text.lower()
+    assert "Traceback" not in text
+    assert "Warning" not in text
 
 
 def test_rows_of_a_csv_reach_the_model_as_they_are(place: Workplace) -> None:
