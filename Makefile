@@ -76,8 +76,6 @@ lock: ## bring both locks up to pyproject.toml; newer versions: make lock ARGS=-
 	export PATH="$$tmp/bin:$$PATH" UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"
 	$(UV_COMPILE) $(ARGS) pyproject.toml --group build -o requirements.lock
 	$(UV_COMPILE) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
-	# The hash alone says which build of torch: pip then reads "2.13.0" as the CPU build wherever it has that file.
-	sed -i 's/^torch==\([0-9.]*\)+cpu /torch==\1 /' requirements.lock requirements-dev.lock
 	if grep -nE '://|^(nvidia|triton|cuda)' requirements.lock requirements-dev.lock; then
 	    echo "error: these lines must not be in a lock: was torch taken from elsewhere than the CPU builds?" >&2; exit 1
 	fi
