@@ -27,7 +27,7 @@ def result_text(result: Mapping[str, Any]) -> str:
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
     if result["stand_in"]:
-        lines.append(f"Stand-in data: {result['stand_in']}")
+        lines.append(result["stand_in"])
     call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
     lines.append(f'Try it:  python -c "from transformers import pipeline; print({call})"')
     return "\n".join(lines)
@@ -60,7 +60,7 @@ def plan_text(prepared: Prepared) -> str:
         f"Cost      {forecast(prepared)}",
     ]
     if prepared.task.stand_in:
-        lines.insert(0, f"Stand-in data: {prepared.task.stand_in}")
+        lines.insert(0, prepared.task.stand_in)
     return "\n".join(lines)
 
 
