@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -70,9 +71,12 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
 
 
 def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progress, *, resumed: int) -> None:
+    request = prepared.request
+    if request.address is None:
+        # Read when ray is imported. Despite its name it makes Ray's servers listen on 127.0.0.1 only on Linux, too.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from automl.tuning import ray_bridge
 
-    request = prepared.request
     gpus = _gpus_per_trial(request.gpus_per_trial)
     wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
     progress.emit(PhaseStarted("starting Ray"))

@@ -19,7 +19,6 @@ os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # the command line de
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")  # nothing is ever restored from Ray's own snapshots
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 import ray
 from ray import tune

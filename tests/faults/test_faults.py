@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,11 +181,24 @@ def test_a_time_limit_is_kept_and_exports_the_best(place: Workplace) -> None:
     assert len(states) < 500
 
 
-def test_nothing_of_ray_is_left_after_a_kill(place: Workplace) -> None:
+def listening(processes: Iterable[int]) -> set[str]:
+    """Addresses (as the kernel writes them, in hexadecimal) on which the processes listen for TCP connections."""
+    sockets = set()
+    for pid in processes:
+        for link in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                sockets.add(os.readlink(link))
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets}
+
+
+def test_ray_listens_on_this_machine_only_and_nothing_of_it_is_left_after_a_kill(place: Workplace) -> None:
     before = set(ray_processes())
     process = place.start(budget=5)
     list(until(process, "trial_reported"))
-    assert set(ray_processes()) - before
+    ours = set(ray_processes()) - before
+    assert listening(ours)
+    assert listening(ours) <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, the second as IPv6
     process.kill()
     finish(process)
     for _ in range(60):
