@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import json
 import os
 import subprocess
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from automl.prepare import Request
+from automl.search import command as search_command
 from automl.search import main
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_jsonl, write_space
 
@@ -211,3 +215,10 @@ def test_the_help_is_quick_because_it_loads_no_heavy_library() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
     for group in ("Data", "Search", "Machine", "Study and output"):
         assert f"─ {group} ─" in done.stdout
+
+
+def test_the_command_line_and_the_request_agree_on_defaults() -> None:
+    options = inspect.signature(search_command).parameters
+    for field in dataclasses.fields(Request):
+        if field.name in options and field.default is not dataclasses.MISSING:
+            assert options[field.name].default == field.default, field.name

@@ -80,20 +80,31 @@ def build_model(checkpoint: Checkpoint, kind: Kind, splits: Splits, trial: Trial
 def write_folder(
     folder: Path, model: Any, checkpoint: Checkpoint, max_length: int, result: Mapping[str, Any], card: str
 ) -> None:
-    """Write everything beside the target first, then put it in place: a reader sees the old folder or the new one."""
-    tokenizer = load_tokenizer(checkpoint)
-    tokenizer.model_max_length = max_length
+    """Write everything beside the target first, then put it in place: a reader sees the old folder or the new one.
+
+    Raises:
+        OutputError: it cannot be written; what was there before still is.
+    """
     fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    model.save_pretrained(fresh, safe_serialization=True)
-    tokenizer.save_pretrained(fresh)
-    (fresh / "README.md").write_text(card, encoding="utf-8")
-    (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
+    try:
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        tokenizer = load_tokenizer(checkpoint)
+        tokenizer.model_max_length = max_length
+        model.save_pretrained(fresh, safe_serialization=True)
+        tokenizer.save_pretrained(fresh)
+        (fresh / "README.md").write_text(card, encoding="utf-8")
+        (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except Exception as error:  # safetensors and tokenizers raise their own where the disk is full
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise OutputError(
+            f"--output {folder}: the model cannot be written ({error}); the study is safe: make room or name another "
+            "folder, and run the same command again"
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -156,6 +156,20 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(bad: 
     assert "cannot be opened" in str(error.value)
 
 
+def test_a_database_that_breaks_in_the_middle_is_one_line_that_says_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+
+    def search() -> None:
+        with open_study(f"sqlite:///{path}", "s", IDENTITY) as study:
+            study.ask(SPACE, {})
+            path.write_bytes(b"overwritten by something else" * 1000)
+            study.ask(SPACE, {})
+
+    with pytest.raises(StorageError, match=r"the study database stopped answering: .*the same command goes on") as error:
+        search()
+    assert "\n" not in str(error.value)
+
+
 def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "notes.db"
     path.write_text("not a database, " * 100)

@@ -1,0 +1,80 @@
+"""The exported folder is there whole or not at all, and a checkpoint that is not the trial's own is not shipped."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from automl.errors import NothingUsable, OutputError
+from automl.export.folder import build_model, require_room, write_folder
+from automl.models import checkpoint
+from automl.records import State, Trial
+from automl.tasks.kinds import kind_of
+from tests.tiny import make_model
+
+KIND = kind_of("classification")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
+    return checkpoint.resolve(str(make_model(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture(scope="module")
+def model(found: checkpoint.Checkpoint) -> Any:
+    return checkpoint.load(found, KIND.auto_class, ["no", "yes"])[0]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("nobody may mount a disk here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_the_earlier_folder_and_nothing_half_written(
+    small_disk: Path, found: checkpoint.Checkpoint, model: Any
+) -> None:
+    (small_disk / "model").mkdir()
+    (small_disk / "model" / "result.json").write_text('{"study": "s"}')
+    with pytest.raises(OutputError, match=r"the model cannot be written .* the study is safe"):
+        write_folder(small_disk / "model", model, found, 64, {"study": "s"}, "card")
+    assert [path.relative_to(small_disk).as_posix() for path in small_disk.rglob("*")] == ["model", "model/result.json"]
+
+
+def test_a_studys_own_folder_is_replaced_whole(tmp_path: Path, found: checkpoint.Checkpoint, model: Any) -> None:
+    folder = tmp_path / "model"
+    write_folder(folder, model, found, 64, {"study": "s", "n": 1}, "first")
+    (folder / "stray.txt").touch()
+    require_room(folder, "s", 0)
+    write_folder(folder, model, found, 64, {"study": "s", "n": 2}, "second")
+    assert (folder / "README.md").read_text() == "second"
+    assert not (folder / "stray.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    with pytest.raises(OutputError, match="is not empty"):
+        require_room(folder, "another study", 0)
+
+
+@pytest.mark.parametrize("fault", ["gone", "changed"])
+def test_a_checkpoint_that_is_not_the_trials_own_is_not_shipped(
+    tmp_path: Path, found: checkpoint.Checkpoint, fault: str
+) -> None:
+    path = tmp_path / "trial.safetensors"
+    if fault == "changed":
+        path.write_bytes(b"something else")
+    facts = {"checkpoint": str(path), "checkpoint_sha256": "0" * 64}
+    trial = Trial(3, State.COMPLETE, {}, 0.9, {}, facts)
+    splits: Any = SimpleNamespace(label_names=("no", "yes"))
+    with pytest.raises(NothingUsable, match="trial 3"):
+        build_model(found, KIND, splits, trial)
