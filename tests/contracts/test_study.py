@@ -165,7 +165,7 @@ def test_a_database_that_breaks_in_the_middle_is_one_line_that_says_how_to_go_on
             path.write_bytes(b"overwritten by something else" * 1000)
             study.ask(SPACE, {})
 
-    with pytest.raises(StorageError, match=r"the study database stopped answering: .*the same command goes on") as error:
+    with pytest.raises(StorageError, match=r"database stopped answering: .*the same command goes on") as error:
         search()
     assert "\n" not in str(error.value)
 

@@ -41,6 +41,12 @@ def test_one_table_becomes_three_disjoint_splits_in_proportion() -> None:
         assert np.bincount(part.labels).tolist() == [len(part) / 2] * 2
 
 
+def test_a_rare_label_is_in_every_split() -> None:
+    splits = split([*many, ("rare 1", "c"), ("rare 2", "c"), ("rare 3", "c")])
+    for part in (splits.train, splits.validation, splits.test):
+        assert 2 in part.labels
+
+
 def test_the_seed_decides_and_the_fingerprint_tells() -> None:
     first, again, other = split(many), split(many), split(many, Choices(seed=1))
     assert first.fingerprint == again.fingerprint
