@@ -18,6 +18,7 @@ from automl.search import command as search_command
 from automl.search import main
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_jsonl, write_space
 
+NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
 Command = Callable[..., tuple[int, str]]
 
 
@@ -179,6 +180,33 @@ def test_a_broken_configuration_of_a_model(command: Command, tmp_path: Path) -> 
     broken = make_model(tmp_path / "broken")
     (broken / "config.json").write_text("{")
     refused(command(task=rows, model=broken), "config.json")
+
+
+def in_a_process(folder: Path, **environment: str) -> tuple[int, str]:
+    """A search of sst2 in a process of its own, for what libraries read when they are imported."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "HF_"))}
+    caches = {name: str(folder.parent / "cache") for name in ("HF_HOME", "AUTOML_CACHE")}
+    done = subprocess.run(
+        [sys.executable, "-m", "automl.search", "--task", "sst2"],
+        env=kept | caches | {"PYTHONPATH": str(Path(__file__).parents[1]), "HF_ENDPOINT": NOWHERE} | environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_hub_and_package_index_both_out_of_reach(command: Command, tmp_path: Path) -> None:
+    result = in_a_process(tmp_path / "work", PIP_INDEX_URL=NOWHERE, PIP_CONFIG_FILE=os.devnull)
+    refused(result, "the Hub at", "package index", "--task path/to/file.csv", "HF_ENDPOINT", "pip config list")
+
+
+def test_a_package_with_the_wrong_checksum(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "vaderSentiment-3.3.2.tar.gz").write_bytes(b"tampered with")
+    links = {"PIP_FIND_LINKS": str(tmp_path / "links"), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+    refused(in_a_process(tmp_path / "work", **links), "vaderSentiment-3.3.2.tar.gz", "SHA-256", "5d7c06e0")
+    assert not list((tmp_path / "cache").rglob("vader*"))
 
 
 def test_a_budget_of_nothing_and_an_unknown_option(command: Command, tmp_path: Path) -> None:

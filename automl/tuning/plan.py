@@ -114,7 +114,6 @@ class Search:
         for number in numbers:
             self._study.release(number)
             del self._running[number]
-        self._left += len(numbers)
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:

@@ -23,7 +23,7 @@ LONG = """\
 name: long
 params:
   learning_rate: {type: float, low: 1.0e-3, high: 6.0e-3, log: true, default: 2.0e-3}
-  num_train_epochs: 60
+  num_train_epochs: 40
   per_device_train_batch_size: 8
 """
 
