@@ -21,6 +21,7 @@ from automl.tasks import sources
 from automl.tasks.kinds import Kind, kind_of
 
 RUNS = Path("runs")  # in the folder the search is started from
+STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_LENGTH = 128  # tokens; what sentence encoders are trained on, and cost grows with it
 
 
@@ -81,8 +82,10 @@ class Prepared:
 
     @property
     def folder(self) -> Path:
-        """Where the trials' checkpoints are kept while the search runs."""
-        return RUNS / _slug(self.study_name)
+        """Where the trials' checkpoints are kept; studies of one name in two databases have two."""
+        if self.request.storage is None:
+            return RUNS / self.study_name
+        return RUNS / f"{self.study_name}-{hashlib.sha256(self.request.storage.encode()).hexdigest()[:6]}"
 
     @property
     def storage(self) -> str:
@@ -103,6 +106,10 @@ def prepare(request: Request) -> Prepared:
 
     if request.budget < 1:
         raise UsageError(f"--budget {request.budget}: at least one trial is needed")
+    if request.study_name is not None and not STUDY_NAME.fullmatch(request.study_name):
+        raise UsageError(
+            f"--study-name {request.study_name!r}: it also names a folder; use letters, digits and . _ - (not first)"
+        )
     space = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
     kind = kind_of(task.kind)

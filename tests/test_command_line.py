@@ -182,6 +182,11 @@ def test_a_broken_configuration_of_a_model(command: Command, tmp_path: Path) -> 
     refused(command(task=rows, model=broken), "config.json")
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden", "two words"])
+def test_a_study_name_that_cannot_name_a_folder(command: Command, tmp_path: Path, name: str) -> None:
+    refused(command(task=write_csv(tmp_path / "rows.csv", make_rows(60)), study_name=name), "--study-name", "letters")
+
+
 def in_a_process(folder: Path, **environment: str) -> tuple[int, str]:
     """A search of sst2 in a process of its own, for what libraries read when they are imported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "HF_"))}

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.integration.conftest import ROOT, Run, Workplace, make_workplace
+from tests.postgres import empty_database
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 FACTS = {
@@ -187,6 +188,17 @@ def test_a_seed_and_one_worker_give_the_same_trials_and_winner(workplace: Workpl
         ]
 
     assert story("one") == story("two")
+
+
+def test_a_study_on_postgresql_goes_on_too(workplace: Workplace) -> None:
+    url = empty_database()
+    first = workplace.run(budget=2, storage=url)
+    assert (first.code, first.errors) == (0, "")
+    more = workplace.run(budget=3, storage=url)
+    assert (more.code, more.errors) == (0, "")
+    assert sum(more.result["trials"].values()) == 3
+    assert [event["done"] for event in more.of("study_started")] == [2]
+    assert not (workplace.folder / "runs" / "studies.db").exists()
 
 
 def test_on_a_terminal_it_shows_a_table_and_ends_with_the_result(workplace: Workplace) -> None:
