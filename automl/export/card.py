@@ -55,7 +55,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         pipeline=result["pipeline"],
         base_model=result["model"],
         task=result["task"],
-        stand_in=f"> **Stand-in data.** {result['stand_in']}\n\n" if result["stand_in"] else "",
+        stand_in=f"> **{result['stand_in']}**\n\n" if result["stand_in"] else "",
         labels=", ".join(f"`{name}`" for name in result["labels"]),
         scores="\n".join(
             f"| {name} | {validation:.3f} | {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f}) |"

@@ -96,6 +96,8 @@ def write_folder(
         tokenizer.save_pretrained(fresh)
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for weights in fresh.glob("*.safetensors"):  # written for the owner's eyes only, unlike the rest
+            weights.chmod((fresh / RESULT).stat().st_mode)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
