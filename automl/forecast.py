@@ -11,6 +11,7 @@ from automl.params import Params
 from automl.prepare import Prepared
 from automl.records import Report, Rows
 
+START_SECONDS = 25  # Ray, workers, the test split and the folder
 PROBE_ROWS = 64  # for four epochs: some seconds
 KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in the recorded runs
 
@@ -35,9 +36,9 @@ def forecast(prepared: Prepared) -> str:
     request = prepared.request
     workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
     examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.train)
-    minutes = examples / (speed * workers) / 60
+    minutes = (examples / (speed * workers) + START_SECONDS) / 60
     return (
-        f"about {minutes:.0f} to {2 * minutes:.0f} min with {workers} workers: {speed:.0f} examples/s a worker "
+        f"about {minutes:.1f} to {2 * minutes:.1f} min with {workers} workers: {speed:.0f} examples/s a worker "
         "measured with nothing frozen; frozen layers are faster, augmentation doubles the rows"
     )
 

@@ -41,9 +41,9 @@ def finish(
                 "stopped before a first trial was completed; the same command goes on where this one stopped"
             )
         raise NothingUsable(_why_nothing(trials))
-    progress.emit(PhaseStarted("reading the test split, once"))
+    progress.emit(PhaseStarted("building the winner and the baselines"))
     model = build_model(prepared.checkpoint, prepared.kind, prepared.splits, winner)
-    test = _test_score(study, model, winner, prepared)
+    test = _test_score(study, model, winner, prepared, progress)
     baselines = _baseline_scores(prepared)
     states = [trial.state for trial in trials]
     result = {
@@ -69,6 +69,7 @@ def finish(
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "test_reads": study.facts["test"]["reads"],
+        "budget": prepared.request.budget,
         "interrupted": interrupted,
         "versions": versions(),
         "command": prepared.request.command,
@@ -78,13 +79,14 @@ def finish(
     return result
 
 
-def _test_score(study: Study, model: Any, winner: Trial, prepared: Prepared) -> Score:
+def _test_score(study: Study, model: Any, winner: Trial, prepared: Prepared, progress: Progress) -> Score:
     """The winner's score on the locked split, recorded so that resuming does not read it again for the same winner."""
     from automl.training.loop import predict_logits
 
     recorded = study.facts.get("test")
     if recorded is not None and recorded["checkpoint_sha256"] == winner.facts["checkpoint_sha256"]:
         return Score(**recorded["score"])
+    progress.emit(PhaseStarted("reading the test split, once for this winner"))
     tokenizer = load_tokenizer(prepared.checkpoint)
     rows = prepared.splits.test
     encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)

@@ -50,7 +50,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     ):
         resumed = study.recover()
         done = sum(trial.state is not State.WAITING for trial in study.trials())
-        study.use_sampler(make_sampler(request.seed, done))
+        study.use_sampler(make_sampler(request.seed, len(study.trials())))
         _record_facts(study, prepared)
         plan = Search(
             study,
@@ -80,7 +80,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
     gpus = _gpus_per_trial(request.gpus_per_trial)
     wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
     progress.emit(PhaseStarted("starting Ray"))
-    with _first_interrupt_stops(plan), ray_bridge.cluster(wanted) as resources:
+    with ray_bridge.cluster(wanted) as resources, _first_interrupt_stops(plan):  # in this order: Ray sets handlers, too
         setup = worker_setup(prepared, "cuda" if gpus else "cpu")
         ended = [trial for trial in study.trials() if trial.state is not State.WAITING]
         best = best_trial(ended)

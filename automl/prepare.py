@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -110,6 +111,7 @@ def prepare(request: Request) -> Prepared:
         raise UsageError(
             f"--study-name {request.study_name!r}: it also names a folder; use letters, digits and . _ - (not first)"
         )
+    _require_resources(request)
     space = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
     kind = kind_of(task.kind)
@@ -121,6 +123,27 @@ def prepare(request: Request) -> Prepared:
     weights = sum(path.stat().st_size for path in found.folder.glob("*.safetensors"))
     require_room(prepared.output, prepared.study_name, needed_bytes=4 * weights)  # the model twice, and two checkpoints
     return prepared
+
+
+def _require_resources(request: Request) -> None:
+    """Refuse more than this machine has: Ray would wait for it for ever. A cluster tells what it has later."""
+    if request.address is not None:
+        return
+    cores, workers = len(os.sched_getaffinity(0)), request.workers or 1
+    if workers * request.cpus_per_trial > cores:
+        raise UsageError(
+            f"--workers {workers} with --cpus-per-trial {request.cpus_per_trial:g} need "
+            f"{workers * request.cpus_per_trial:g} cores, this machine has {cores}: lower one of them"
+        )
+    if request.gpus_per_trial:
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if workers * request.gpus_per_trial > gpus:
+            raise UsageError(
+                f"--gpus-per-trial {request.gpus_per_trial:g} with {workers} workers: this machine has {gpus} usable "
+                "GPUs; lower it (0 trains on cores), or name a Ray cluster with --address"
+            )
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:

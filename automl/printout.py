@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from automl.prepare import Prepared, describe_data
@@ -26,10 +28,14 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
+    ended = sum(trials.values())
+    if ended < result["budget"]:
+        why = "interrupted" if result["interrupted"] else "stopped early"
+        lines.append(f"{why.capitalize()} after {ended} of {result['budget']} trials: the same command goes on.")
     if result["stand_in"]:
         lines.append(result["stand_in"])
     call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
-    lines.append(f'Try it:  python -c "from transformers import pipeline; print({call})"')
+    lines.append(f'Try it:  {python()} -c "from transformers import pipeline; print({call})"')
     return "\n".join(lines)
 
 
@@ -62,6 +68,12 @@ def plan_text(prepared: Prepared) -> str:
     if prepared.task.stand_in:
         lines.insert(0, prepared.task.stand_in)
     return "\n".join(lines)
+
+
+def python() -> str:
+    """This interpreter, as one would type it here."""
+    here, executable = Path.cwd(), Path(sys.executable)
+    return str(executable.relative_to(here) if executable.is_relative_to(here) else executable)
 
 
 def short(value: Any) -> str:

@@ -187,6 +187,13 @@ def test_a_study_name_that_cannot_name_a_folder(command: Command, tmp_path: Path
     refused(command(task=write_csv(tmp_path / "rows.csv", make_rows(60)), study_name=name), "--study-name", "letters")
 
 
+def test_more_cores_or_gpus_than_there_are(command: Command, tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(60))
+    refused(command(task=rows, cpus_per_trial=999), "--cpus-per-trial 999", "this machine has")
+    refused(command(task=rows, workers=999), "--workers 999", "this machine has")
+    refused(command(task=rows, gpus_per_trial=99), "--gpus-per-trial 99", "usable GPUs")
+
+
 def in_a_process(folder: Path, **environment: str) -> tuple[int, str]:
     """A search of sst2 in a process of its own, for what libraries read when they are imported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "HF_"))}

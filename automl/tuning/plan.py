@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def make_sampler(seed: int, trials: int) -> optuna.samplers.BaseSampler:
-    """TPE over all params together. A resumed study (`trials` > 0) goes on with new random numbers."""
+    """TPE over all params. A study with `trials`, waiting ones included, goes on with new random numbers."""
     import optuna
 
     return optuna.samplers.TPESampler(seed=seed + trials, n_startup_trials=10)

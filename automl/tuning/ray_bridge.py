@@ -26,6 +26,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 import automl
+from automl.errors import UsageError
 from automl.training.worker import TrialWorker, WorkerSetup
 from automl.tuning.plan import Search
 
@@ -54,9 +55,11 @@ def cluster(wanted: Resources) -> Iterator[Resources]:
     if wanted.address is not None:
         options["address"] = wanted.address
     else:
-        cores = len(os.sched_getaffinity(0))
-        cpus = cores if wanted.workers is None else math.ceil(wanted.workers * wanted.cpus_per_trial)
-        options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        options |= {
+            "num_cpus": len(os.sched_getaffinity(0)),
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
         # Workers import this package from where the driver did, installed or not.
         paths = [str(Path(automl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
@@ -64,7 +67,13 @@ def cluster(wanted: Resources) -> Iterator[Resources]:
     for name in ("ray.tune", "ray.train", "ray.air"):  # what they log is told by the trials' own ends
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield replace(wanted, workers=wanted.workers or _fitting(wanted))
+        room = _fitting(wanted)
+        if room < (wanted.workers or 1):
+            raise UsageError(
+                f"the Ray cluster has room for {room} trials of {wanted.cpus_per_trial:g} cores and "
+                f"{wanted.gpus_per_trial:g} GPUs at once: lower --workers, --cpus-per-trial or --gpus-per-trial"
+            )
+        yield replace(wanted, workers=wanted.workers or room)
     finally:
         ray.shutdown()
 
@@ -74,7 +83,7 @@ def _fitting(wanted: Resources) -> int:
     total = ray.cluster_resources()
     shares = [total.get("CPU", 0) / wanted.cpus_per_trial] if wanted.cpus_per_trial else []
     shares += [total.get("GPU", 0) / wanted.gpus_per_trial] if wanted.gpus_per_trial else []
-    return max(1, math.floor(min(shares, default=1)))
+    return math.floor(min(shares, default=1))
 
 
 def run(search: Search, setup: WorkerSetup, resources: Resources) -> None:

@@ -142,6 +142,10 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
     assert process.returncode == 130
     assert "RUNNING" not in {trial.state.name for trial in place.trials()}
 
+    run = place.run(budget=3)
+    assert run.code == 0, run.errors
+    assert len({trial.params["learning_rate"] for trial in place.trials()}) == 3  # none was proposed twice
+
 
 def test_two_searches_of_one_study_do_not_mix(place: Workplace) -> None:
     process = place.start(budget=3)
