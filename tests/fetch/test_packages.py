@@ -112,7 +112,7 @@ def test_an_unreachable_index_is_named_without_its_password(shelf, monkeypatch, 
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
     monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.setenv("PIP_INDEX_URL", f"http://user:secret@127.0.0.1:{port}/simple")
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://user:secret@127.0.0.1:{port}/index")
     start = time.monotonic()
     with pytest.raises(Miss, match=r"Connection refused.*pip config list") as caught:
         packages.fetch(PinnedPackage("madeup", "1.0", NAME, "0" * 64))
