@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from automl.params import Params
 from automl.prepare import Prepared
 from automl.records import Report, Rows
@@ -25,14 +27,14 @@ def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=make_sampler(prepared.request.seed, 0), direction="maximize")
     study.enqueue_trial(prepared.space.defaults(prepared.depth))
-    given = Params().model_dump() | prepared.space.fixed()
-    return [given | study.ask(prepared.space.distributions(prepared.depth)).params for _ in range(count)]
+    fixed, searched = prepared.space.fixed(), prepared.space.distributions(prepared.depth)
+    return [fixed | study.ask(searched).params for _ in range(count)]
 
 
 def forecast(prepared: Prepared) -> str:
     """A guess of the time, from training some of the rows for one epoch here and now."""
     speed = _examples_per_second(prepared)
-    mean_epochs = sum(trial["num_train_epochs"] for trial in first_configurations(prepared, 20)) / 20
+    mean_epochs = sum(Params(**one).num_train_epochs for one in first_configurations(prepared, 20)) / 20
     request = prepared.request
     workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
     examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.train)
@@ -48,16 +50,17 @@ def _examples_per_second(prepared: Prepared) -> float:
 
     from automl.data.batches import encode
     from automl.models.checkpoint import load, load_tokenizer
-    from automl.training.loop import TrainingData, train
+    from automl.training.data import TrainingData
+    from automl.training.loop import train
     from automl.training.precision import best_precision
 
     torch.set_num_threads(max(1, int(prepared.request.cpus_per_trial)))
     tokenizer = load_tokenizer(prepared.checkpoint)
     rows = _head(prepared.splits.train, PROBE_ROWS)
     encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
-    few = encode(tokenizer, rows.inputs[:2], rows.labels[:2], prepared.max_length)
+    model: Any
     model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
-    data = TrainingData({"none": encoded}, few, tokenizer.pad_token_id)
+    data = TrainingData(encoded, np.arange(len(rows)), np.arange(2), tokenizer.pad_token_id)
     params = Params(num_train_epochs=4)
     precision = best_precision("cpu")
     clock: list[float] = []

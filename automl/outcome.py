@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from automl.baselines import fit_baselines
@@ -12,7 +13,7 @@ from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
 from automl.export.folder import build_model, write_folder
 from automl.metrics import METRICS, SCORES
-from automl.models.checkpoint import load_tokenizer
+from automl.models.checkpoint import load_tokenizer, resolve
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
 from automl.progress import PhaseStarted, Progress
@@ -42,8 +43,9 @@ def finish(
             )
         raise NothingUsable(_why_nothing(trials))
     progress.emit(PhaseStarted("building the winner and the baselines"))
-    model = build_model(prepared.checkpoint, prepared.kind, prepared.splits, winner)
-    test = _test_score(study, model, winner, prepared, progress)
+    shipped = _shipped(study, winner, prepared, progress)
+    model = _build(shipped, study, prepared)
+    test = _test_score(study, model, shipped, prepared, progress)
     baselines = _baseline_scores(prepared)
     states = [trial.state for trial in trials]
     result = {
@@ -58,9 +60,12 @@ def finish(
         "model_dir": str(prepared.output),
         "winner": {
             "trial": winner.number,
-            "params": Params(**{**prepared.space.fixed(), **winner.params}).model_dump(),
+            "params": _params(winner, prepared).model_dump(),
+            "named": [param.name for param in prepared.space.params],
             "best_step": winner.facts["best_step"],
         },
+        "distilled": shipped.facts.get("distilled"),
+        "domain_adaptation": study.facts.get("domain_adaptation"),
         "model": prepared.checkpoint.name,
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),
@@ -77,6 +82,56 @@ def finish(
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
     write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result))
     return result
+
+
+def _shipped(study: Study, winner: Trial, prepared: Prepared, progress: Progress) -> Trial:
+    """What is exported: the winner, or a plain model taught by it where transformers has no class for it."""
+    from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT
+
+    params = _params(winner, prepared)
+    if params.technique not in NOT_EXPRESSIBLE:
+        return winner
+    recorded = study.facts.get("distilled")
+    if recorded is None or recorded["teacher_sha256"] != winner.facts["checkpoint_sha256"]:
+        progress.emit(PhaseStarted(f"distilling the winner, technique {params.technique}, into a plain model"))
+        recorded = _distil(study, winner, prepared, params, progress)
+        study.record("distilled", recorded)
+    facts = {**winner.facts, **recorded, "distilled": {"technique": params.technique, "validation": recorded["value"]}}
+    student = STUDENT.model_copy(update={"starting_weights": params.starting_weights})
+    return replace(winner, params=student.model_dump(), facts=facts)
+
+
+def _distil(study: Study, winner: Trial, prepared: Prepared, params: Params, progress: Progress) -> dict[str, Any]:
+    from automl.training.worker import TrialWorker
+    from automl.workload import worker_setup
+
+    worker = TrialWorker(worker_setup(prepared, study, progress, "cpu"))
+    path, sha256 = Path(winner.facts["checkpoint"]), winner.facts["checkpoint_sha256"]
+    facts = worker.distil(winner.number, params.model_dump(), path, sha256, prepared.request.seed)
+    return {**facts, "teacher_sha256": sha256}
+
+
+def _build(trial: Trial, study: Study, prepared: Prepared) -> Any:
+    """The model of a trial. Raises NothingUsable where its checkpoint is gone or was changed."""
+    from automl.models.virtual_tokens import text_start
+
+    params = _params(trial, prepared)
+    weights = prepared.checkpoint
+    if params.starting_weights == "domain_adapted":
+        weights = resolve(study.facts["domain_adaptation"]["folder"])
+    return build_model(
+        weights,
+        prepared.kind,
+        prepared.splits,
+        params,
+        Path(trial.facts["checkpoint"]),
+        trial.facts["checkpoint_sha256"],
+        text_start(load_tokenizer(prepared.checkpoint)),
+    )
+
+
+def _params(trial: Trial, prepared: Prepared) -> Params:
+    return Params(**{**prepared.space.fixed(), **trial.params})
 
 
 def _test_score(study: Study, model: Any, winner: Trial, prepared: Prepared, progress: Progress) -> Score:

@@ -5,26 +5,20 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from automl.data.augment import AUGMENTATIONS
-from automl.data.batches import encode
 from automl.errors import OutputError
-from automl.models import checkpoint, vocabulary
 from automl.prepare import RUNS, Prepared, describe_data, versions
 from automl.progress import PhaseStarted, Progress, StudyStarted
-from automl.records import Rows, State
+from automl.records import State
 from automl.selection import best_trial
 from automl.study import Study, open_study, readable_url
 
 if TYPE_CHECKING:
-    from automl.training.worker import WorkerSetup
     from automl.tuning.plan import Search
 
 SECONDS_AFTER_TRIALS = 10.0  # of a time limit: reading the test split and writing the folder
@@ -76,12 +70,13 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
         # Read when ray is imported. Despite its name it makes Ray's servers listen on 127.0.0.1 only on Linux, too.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from automl.tuning import ray_bridge
+    from automl.workload import CACHE, worker_setup
 
     gpus = _gpus_per_trial(request.gpus_per_trial)
     wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
     progress.emit(PhaseStarted("starting Ray"))
     with ray_bridge.cluster(wanted) as resources, _first_interrupt_stops(plan):  # in this order: Ray sets handlers, too
-        setup = worker_setup(prepared, "cuda" if gpus else "cpu")
+        setup = worker_setup(prepared, study, progress, "cuda" if gpus else "cpu")
         ended = [trial for trial in study.trials() if trial.state is not State.WAITING]
         best = best_trial(ended)
         progress.emit(
@@ -99,49 +94,10 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
                 best=best.value if best else None,
             )
         )
-        ray_bridge.run(plan, setup, resources)
-
-
-def worker_setup(prepared: Prepared, device: str) -> WorkerSetup:
-    """Tokenise once, renumber to the vocabulary that occurs, and pack what every worker needs."""
-    from automl.training.loop import TrainingData
-    from automl.training.worker import WorkerSetup
-
-    tokenizer = checkpoint.load_tokenizer(prepared.checkpoint)
-    splits = prepared.splits
-    validation = encode(tokenizer, splits.validation.inputs, splits.validation.labels, prepared.max_length)
-    train = {
-        name: encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
-        for name, rows in _augmented(prepared).items()
-    }
-    used = vocabulary.used_tokens([*train.values(), validation], tokenizer.pad_token_id)
-    checkpoints = prepared.folder / "checkpoints"
-    checkpoints.mkdir(exist_ok=True)
-    return WorkerSetup(
-        checkpoint=replace(prepared.checkpoint, folder=prepared.checkpoint.folder.resolve()),
-        kind=prepared.kind.name,
-        label_names=splits.label_names,
-        data=TrainingData(
-            train={name: vocabulary.renumber(encoded, used) for name, encoded in train.items()},
-            validation=vocabulary.renumber(validation, used),
-            pad_token_id=int(np.searchsorted(used, tokenizer.pad_token_id)),
-        ),
-        used_tokens=used,
-        checkpoints=checkpoints.resolve(),
-        threads=max(1, int(prepared.request.cpus_per_trial)),
-        device=device,
-    )
-
-
-def _augmented(prepared: Prepared) -> dict[str, Rows]:
-    """The training rows as they are, and joined by their copies for each augmentation that the space can choose."""
-    train = prepared.splits.train
-    rows = {"none": train}
-    for name in prepared.space.values("augmentation"):
-        if name in AUGMENTATIONS:
-            copies = AUGMENTATIONS[name](train.inputs, prepared.request.seed)
-            rows[name] = Rows((*train.inputs, *copies), np.concatenate([train.labels, train.labels]))
-    return rows
+        try:
+            ray_bridge.run(plan, setup, resources)
+        finally:
+            shutil.rmtree(prepared.folder / CACHE, ignore_errors=True)
 
 
 def _record_facts(study: Study, prepared: Prepared) -> None:

@@ -13,16 +13,20 @@ from typing import Any
 import numpy as np
 
 from automl import __version__
+from automl.data.imbalance import imbalance
 from automl.data.splits import Choices, make_splits
 from automl.errors import UsageError
 from automl.models import checkpoint
+from automl.models.checkpoint import Checkpoint
 from automl.records import RawTask, Splits
 from automl.spaces import SearchSpace, load_space
 from automl.tasks import sources
 from automl.tasks.kinds import Kind, kind_of
+from automl.tasks.unlabelled import read_unlabelled
 
 RUNS = Path("runs")  # in the folder the search is started from
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+Translators = tuple[Checkpoint, Checkpoint]  # into another language and back
 MAX_LENGTH = 128  # tokens; what sentence encoders are trained on, and cost grows with it
 
 
@@ -39,6 +43,9 @@ class Request:
     text_column: str | None = None
     label_column: str | None = None
     max_length: int = MAX_LENGTH
+    unlabelled: Path | None = None
+    mask_model: str | None = None
+    translators: str | None = None
     seed: int = 0
     workers: int | None = None
     cpus_per_trial: float = 1
@@ -61,14 +68,19 @@ class Prepared:
     kind: Kind
     splits: Splits
     space: SearchSpace
-    checkpoint: checkpoint.Checkpoint
+    checkpoint: Checkpoint
     depth: int  # encoder layers
     max_length: int  # tokens
+    unlabelled: tuple[str, ...] = ()  # further texts, for domain adaptation
+    mask_model: Checkpoint | None = None  # of the augmentation masked_words
+    translators: Translators | None = None  # of back_translation
 
     @property
     def identity(self) -> dict[str, str]:
         """Fingerprints of what is searched over; a study never holds two."""
         data = f"{self.splits.fingerprint} {self.max_length} tokens, seed {self.request.seed}"
+        if self.unlabelled:
+            data += f", unlabelled {hashlib.sha256(repr(self.unlabelled).encode()).hexdigest()}"
         return {
             "task": hashlib.sha256(data.encode()).hexdigest(),
             "model": self.checkpoint.sha256,
@@ -119,10 +131,51 @@ def prepare(request: Request) -> Prepared:
     splits = make_splits(task, kind, choices)
     found = checkpoint.resolve(request.model, offline=request.offline)
     max_length = min(request.max_length, checkpoint.max_positions(found))
-    prepared = Prepared(request, task, kind, splits, space, found, checkpoint.depth(found), max_length)
+    mask_model, translators = _augmenters(request, space, found)
+    prepared = Prepared(
+        request,
+        task,
+        kind,
+        splits,
+        space,
+        found,
+        checkpoint.depth(found),
+        max_length,
+        _unlabelled(request, splits),
+        mask_model,
+        translators,
+    )
     weights = sum(path.stat().st_size for path in found.folder.glob("*.safetensors"))
     require_room(prepared.output, prepared.study_name, needed_bytes=4 * weights)  # the model twice, and two checkpoints
     return prepared
+
+
+def _unlabelled(request: Request, splits: Splits) -> tuple[str, ...]:
+    if request.unlabelled is None:
+        return ()
+    return read_unlabelled(request.unlabelled, request.text_column, (*splits.validation.inputs, *splits.test.inputs))
+
+
+def _augmenters(request: Request, space: SearchSpace, own: Checkpoint) -> tuple[Checkpoint | None, Translators | None]:
+    """The models that the space's augmentations use, found; what an augmentation lacks is said before anything runs."""
+    from automl.data.augment import Resources, check
+
+    wanted = [name for name in space.values("augmentation") if name != "none"]
+    mask_model, translators = None, None
+    if "masked_words" in wanted:
+        mask_model = checkpoint.resolve(request.mask_model, offline=request.offline) if request.mask_model else own
+    if "back_translation" in wanted and request.translators is not None:
+        names = request.translators.split(",")
+        if len(names) != 2:
+            raise UsageError(
+                f"--translators {request.translators!r}: two models are needed, into another language and back, "
+                "as THERE,BACK"
+            )
+        there, back = (checkpoint.resolve(name.strip(), offline=request.offline) for name in names)
+        translators = (there, back)
+    for name in wanted:
+        check(name, Resources(mask_model, translators))
+    return mask_model, translators
 
 
 def _require_resources(request: Request) -> None:
@@ -158,6 +211,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "rows": {name: len(rows) for name, rows in parts.items()},
         "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
         "dropped": dict(splits.dropped),
+        "imbalance": imbalance(splits.train.labels, len(names)).sentence(names),
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from automl.params import told
 from automl.prepare import Prepared, describe_data
 
 
@@ -17,7 +18,7 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"Winner: trial {winner['trial']} of {sum(trials.values())} "
         f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['fail']} failed)",
-        *(f"  {name} = {short(value)}" for name, value in winner["params"].items()),
+        *(f"  {name} = {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         "",
         f"{result['metric']:<28}{'validation':>10}   test, 95 % interval ({test['rows']} rows)",
         _score_line("this model", result["validation"], test),
@@ -28,6 +29,13 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
+    if distilled := result["distilled"]:
+        lines.append(
+            f"Plain transformers has no class for technique {distilled['technique']}: what is shipped, and tested, "
+            f"was taught by the winner and has {distilled['validation']:.3f} on validation."
+        )
+    if result["data"]["imbalance"]:
+        lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
     ended = sum(trials.values())
     if ended < result["budget"]:
         why = "interrupted" if result["interrupted"] else "stopped early"
@@ -52,6 +60,7 @@ def plan_text(prepared: Prepared) -> str:
             f"  {name:<11}{data['rows'][name]:>6} rows: " + ", ".join(f"{label} {n}" for label, n in counts.items())
             for name, counts in data["labels"].items()
         ),
+        *([f"  {data['imbalance']}"] if data["imbalance"] else []),
         *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
         f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
         f"up to {prepared.max_length} tokens",

@@ -74,6 +74,7 @@ class Encoded:
     features: Mapping[str, np.ndarray]  # name (input_ids, …) -> [all tokens] int32
     starts: np.ndarray  # [rows + 1] int64
     labels: np.ndarray  # [rows]
+    pad_left: bool = False  # batches are padded before the text, for models that read their answer off its end (XLNet)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -105,6 +106,8 @@ class TrialResult:
     train_examples: int
     examples_per_second: float
     precision: str
+    cached_layers: int = 0  # frozen layers whose outputs came from the cache
+    accumulation: int = 1  # parts that each batch was computed in, to fit into memory
 
 
 class State(str, Enum):

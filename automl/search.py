@@ -66,6 +66,25 @@ def command(
     offline: Annotated[
         bool, typer.Option("--offline", help="Use no network; only paths and caches.", rich_help_panel=DATA)
     ] = False,
+    unlabelled: Annotated[
+        Path | None,
+        typer.Option(
+            help="Further texts for domain adaptation: .txt with one a line, or any format of a task.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    mask_model: Annotated[
+        str | None,
+        typer.Option(
+            help="Masked language model of the augmentation masked_words. (default: --model)", rich_help_panel=DATA
+        ),
+    ] = None,
+    translators: Annotated[
+        str | None,
+        typer.Option(
+            help="Two MarianMT models THERE,BACK, of the augmentation back_translation.", rich_help_panel=DATA
+        ),
+    ] = None,
     model: Annotated[
         str,
         typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH),
@@ -139,6 +158,9 @@ def command(
         text_column=text_column,
         label_column=label_column,
         max_length=max_length,
+        unlabelled=unlabelled,
+        mask_model=mask_model,
+        translators=translators,
         seed=seed,
         workers=workers,
         cpus_per_trial=cpus_per_trial,

@@ -25,7 +25,18 @@ def encode(tokenizer: Any, inputs: Sequence[str], labels: np.ndarray, max_length
         for name in output
         if name != "attention_mask"  # padding alone decides it, see `collate`
     }
-    return Encoded(features, starts, labels)
+    return Encoded(features, starts, labels, tokenizer.padding_side == "left")
+
+
+def concatenate(parts: Sequence[Encoded]) -> Encoded:
+    """All rows of the parts, in their order."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Encoded(
+        {name: np.concatenate([part.features[name] for part in parts]) for name in parts[0].features},
+        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        np.concatenate([part.labels for part in parts]),
+        parts[0].pad_left,
+    )
 
 
 def training_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -59,6 +70,7 @@ def collate(data: Encoded, rows: np.ndarray, pad_token_id: int, device: str = "c
     lengths = data.lengths[rows]
     shape = (len(rows), int(lengths.max()))
     inside = np.arange(shape[1]) < lengths[:, None]
+    inside = inside[:, ::-1] if data.pad_left else inside
     batch = {"attention_mask": inside.astype(np.int64)}
     for name, values in data.features.items():
         padded = np.full(shape, pad_token_id if name == "input_ids" else 0, dtype=np.int64)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from automl.params import told
+
 TEMPLATE = """---
 library_name: transformers
 pipeline_tag: {pipeline}
@@ -36,7 +38,7 @@ guess for new data. The {test_rows} test rows took no part in any choice.
 - Data: {source}; {train_rows} training, {validation_rows} validation and {test_rows} test rows, fingerprint
   `{fingerprint}`.{licence}
 - Winner: trial {trial} of study `{study}`, {params}; best at step {best_step} of 8; seed {seed}.
-- Texts are read up to {max_length} tokens.
+{distilled}- Texts are read up to {max_length} tokens.
 - Again: `{command}`
 
 ## Limits
@@ -51,6 +53,7 @@ def write_card(result: Mapping[str, Any]) -> str:
     rows += [
         (name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()
     ]
+    winner = result["winner"]
     return TEMPLATE.format(
         pipeline=result["pipeline"],
         base_model=result["model"],
@@ -71,11 +74,21 @@ def write_card(result: Mapping[str, Any]) -> str:
         licence=f" Licence of the data: {result['data']['licence']}." if result["data"]["licence"] else "",
         trial=result["winner"]["trial"],
         study=result["study"],
-        params=", ".join(f"{name} {_short(value)}" for name, value in result["winner"]["params"].items()),
+        params=", ".join(f"{name} {_short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         best_step=result["winner"]["best_step"],
         seed=result["seed"],
+        distilled=_distilled(result["distilled"]),
         max_length=result["max_length"],
         command=result["command"],
+    )
+
+
+def _distilled(distilled: Mapping[str, Any] | None) -> str:
+    if distilled is None:
+        return ""
+    return (
+        f"- No class of transformers can hold technique {distilled['technique']}: this model was taught by the winner "
+        f"(distilled), and has {distilled['validation']:.3f} on validation itself.\n"
     )
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from automl.errors import NothingUsable, OutputError
+from automl.errors import OutputError
+from automl.export.model import write_model
 from automl.models import vocabulary
 from automl.models.checkpoint import Checkpoint, load, load_tokenizer
-from automl.records import Splits, Trial
+from automl.models.shape import settled, shape
+from automl.params import Params
+from automl.records import Splits
 from automl.tasks.kinds import Kind
-from automl.training.worker import USED_TOKENS
+from automl.training.keep import read_tensors
 
 RESULT = "result.json"
 
@@ -44,29 +46,26 @@ def require_room(folder: Path, study: str, needed_bytes: int) -> None:
         )
 
 
-def build_model(checkpoint: Checkpoint, kind: Kind, splits: Splits, trial: Trial) -> Any:
-    """The trained model of a trial with its full vocabulary, in float32, in eval mode.
+def build_model(
+    checkpoint: Checkpoint, kind: Kind, splits: Splits, params: Params, path: Path, sha256: str, text_start: int
+) -> Any:
+    """A trained model with its full vocabulary, in float32, in eval mode, from the tensors that its trial left.
+
+    Args:
+        checkpoint: the weights that the trial started from.
+        path: the trial's checkpoint.
+        sha256: of that file.
+        text_start: tokens that the tokenizer puts before a text.
 
     Raises:
         NothingUsable: the trial's checkpoint is gone or was changed.
     """
     import torch
-    from safetensors.torch import load as load_tensors
 
-    path = Path(trial.facts["checkpoint"])
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise NothingUsable(
-            f"the checkpoint of trial {trial.number} is gone ({error}); search again as another study"
-        ) from None
-    if hashlib.sha256(content).hexdigest() != trial.facts["checkpoint_sha256"]:
-        raise NothingUsable(
-            f"{path} is not what trial {trial.number} wrote (its hash differs); search again as another study"
-        )
-    tensors = load_tensors(content)
-    used = tensors.pop(USED_TOKENS).numpy()
+    tensors, used = read_tensors(path, sha256)
+    model: Any
     model, _ = load(checkpoint, kind.auto_class, splits.label_names)
+    shape(model, settled(params, model), text_start)
     table = model.get_input_embeddings().weight
     for name, parameter in model.named_parameters():
         if name not in tensors:
@@ -92,11 +91,10 @@ def write_folder(
         fresh.mkdir(parents=True)
         tokenizer = load_tokenizer(checkpoint)
         tokenizer.model_max_length = max_length
-        model.save_pretrained(fresh, safe_serialization=True)
-        tokenizer.save_pretrained(fresh)
+        write_model(model, tokenizer, fresh)
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        for weights in fresh.glob("*.safetensors"):  # written for the owner's eyes only, unlike the rest
+        for weights in fresh.rglob("*.safetensors"):  # written for the owner's eyes only, unlike the rest
             weights.chmod((fresh / RESULT).stat().st_mode)
         if folder.exists():
             folder.rename(old)

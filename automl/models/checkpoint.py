@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,16 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-ENCODER_FILES = ["config.json", "model*.safetensors*", "tokenizer*", "special_tokens_map.json", "vocab*", "merges.txt"]
+ENCODER_FILES = [
+    "config.json",
+    "generation_config.json",
+    "model*.safetensors*",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "vocab*",
+    "merges.txt",
+    "*.spm",
+]
 
 
 @dataclass(frozen=True)
@@ -73,6 +83,9 @@ def load(checkpoint: Checkpoint, auto_class: str, label_names: Sequence[str]) ->
         dtype="float32",
         output_loading_info=True,
     )
+    if model.config.pad_token_id is None:  # the head of some models finds the end of a text by it
+        model.config.pad_token_id = load_tokenizer(checkpoint).pad_token_id
+    model.config.use_cache = False  # nothing here writes text word by word
     return model, sorted(report["missing_keys"])
 
 
@@ -81,28 +94,47 @@ def load_tokenizer(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     import transformers
 
     quiet_transformers()
-    return transformers.AutoTokenizer.from_pretrained(
+    tokenizer = transformers.AutoTokenizer.from_pretrained(
         checkpoint.folder, trust_remote_code=False, local_files_only=True, clean_up_tokenization_spaces=False
     )
+    if tokenizer.pad_token is None:  # models that only ever wrote text (GPT-2) have an end and no padding
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    return tokenizer
 
 
 def depth(checkpoint: Checkpoint) -> int:
-    """Number of encoder layers, read from the configuration."""
-    config = _config(checkpoint.name, checkpoint.folder)
-    for key in ("num_hidden_layers", "n_layers", "n_layer", "num_layers"):
-        if isinstance(config.get(key), int):
-            return int(config[key])
-    raise ModelError(
-        f"--model {checkpoint.name!r}: config.json does not say how many layers it has; use another encoder"
-    )
+    """Number of encoder layers as `layers.encoder_layers` counts them. Reads no weights.
+
+    Raises:
+        ModelError: it has none, or transformers does not know such a model.
+    """
+    from automl.models.layers import encoder_layers
+
+    return len(encoder_layers(_without_weights(checkpoint)))
 
 
 def max_positions(checkpoint: Checkpoint) -> int:
-    """Longest sequence the model can read, in tokens."""
-    config = _config(checkpoint.name, checkpoint.folder)
-    positions = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
-    padded_positions = config.get("model_type") in ("roberta", "xlm-roberta", "camembert", "mpnet")
-    return positions - 2 if padded_positions else positions
+    """Longest sequence the model can read, in tokens; `sys.maxsize` where it has no bound. Reads no weights.
+
+    Raises:
+        ModelError: transformers does not know such a model.
+    """
+    from torch import nn
+
+    model = _without_weights(checkpoint)
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if positions is None or positions < 1:
+        return sys.maxsize
+    tables = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    # Where a table of positions has a padding entry (RoBERTa's kin), the first token's position comes after it.
+    skipped = [
+        table.padding_idx + 1
+        for table in tables
+        if table is not model.get_input_embeddings()
+        and table.num_embeddings == positions
+        and table.padding_idx is not None
+    ]
+    return int(positions) - max(skipped, default=0)
 
 
 def quiet_transformers() -> None:
@@ -111,6 +143,29 @@ def quiet_transformers() -> None:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+def _without_weights(checkpoint: Checkpoint) -> PreTrainedModel:
+    """The base model that the configuration describes, on the meta device."""
+    import torch
+    import transformers
+    from transformers.initialization import no_init_weights
+
+    quiet_transformers()
+    _config(checkpoint.name, checkpoint.folder)
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            checkpoint.folder, trust_remote_code=False, local_files_only=True
+        )
+        with torch.device("meta"), no_init_weights():
+            model: PreTrainedModel = transformers.AutoModel.from_config(config, trust_remote_code=False)
+    except Exception as error:  # whatever a configuration of another library or version leads to
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"--model {checkpoint.name!r}: transformers cannot build it from its config.json ({reason}); "
+            "use another encoder"
+        ) from None
+    return model
 
 
 def _checked(name: str, folder: Path, source: str) -> Checkpoint:

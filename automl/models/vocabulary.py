@@ -18,13 +18,15 @@ from automl.records import Encoded
 if TYPE_CHECKING:
     import torch
 
-KEPT = 8  # the first ids keep their numbers: models compute positions from a low padding id
+KEPT = 8  # the first ids keep their numbers: among them are those that models know by number
+LOW_PADDING = 1024  # a padding id below this keeps its number too: some models count positions from it (RoBERTa's kin)
 
 
 def used_tokens(data: Iterable[Encoded], pad_token_id: int) -> np.ndarray:
     """Sorted ids of every token that occurs, the padding and the first few ids included; [used] int64."""
+    kept = max(KEPT, pad_token_id + 1) if pad_token_id < LOW_PADDING else KEPT
     ids: list[np.ndarray] = [
-        np.arange(KEPT),
+        np.arange(kept),
         np.array([pad_token_id]),
         *(encoded.features["input_ids"] for encoded in data),
     ]
@@ -38,14 +40,27 @@ def renumber(data: Encoded, used: np.ndarray) -> Encoded:
 
 
 def trim(model: Any, used: np.ndarray) -> None:
-    """Shrink the model's word-embedding table to the rows in `used`, in place."""
+    """Shrink the model's word-embedding table to the rows in `used`, in place, wherever the model refers to it.
+
+    `config.pad_token_id` is renumbered with them, as some models find the end of a text by it (GPT-2): take a fresh
+    model for export, and `restore` the table there.
+    """
     import torch
 
     table = model.get_input_embeddings()
-    table.weight = torch.nn.Parameter(table.weight.detach()[torch.from_numpy(used)].clone())
+    full = table.weight
+    rows = full.detach()[torch.from_numpy(used).to(full.device)].clone()
+    trimmed = torch.nn.Parameter(rows, requires_grad=full.requires_grad)
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            if parameter is full:  # an output layer may be tied to the table
+                setattr(module, name, trimmed)
     table.num_embeddings = len(used)
     if table.padding_idx is not None:
-        table.padding_idx = int(np.searchsorted(used, table.padding_idx))
+        table.padding_idx = _place(table.padding_idx, used)
+    if model.config.pad_token_id is not None:
+        place = _place(model.config.pad_token_id, used)
+        model.config.pad_token_id = len(used) if place is None else place  # len(used): an id that never occurs
 
 
 def restore(full_table: torch.Tensor, trained_rows: torch.Tensor, used: np.ndarray) -> torch.Tensor:
@@ -55,3 +70,9 @@ def restore(full_table: torch.Tensor, trained_rows: torch.Tensor, used: np.ndarr
     table = full_table.clone()
     table[torch.from_numpy(used)] = trained_rows.to(table.dtype)
     return table
+
+
+def _place(token: int, used: np.ndarray) -> int | None:
+    """The token's number within `used`, if it is there."""
+    place = int(np.searchsorted(used, token))
+    return place if place < len(used) and used[place] == token else None

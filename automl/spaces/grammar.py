@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -137,7 +137,9 @@ def _searched(name: str, key: yaml.Node, node: yaml.Node, report: _Report) -> Pa
 
 def _kind(name: str, key: yaml.Node, entries: _Entries, report: _Report) -> Kind | None:
     """The type of a param, or None where it is missing, unknown, or not one that this param can be searched by."""
-    number = {float: "float", int: "int"}.get(cast(type, Params.model_fields[name].annotation))
+    annotation = Params.model_fields[name].annotation
+    types = set(get_args(annotation)) or {annotation}  # float | None: a number that may be left to the model
+    number = "float" if float in types else "int" if int in types else None
     layers = "layers" if name.endswith("_layers") else None
     usable = [kind for kind in (number, layers, "categorical") if kind]
     if "type" not in entries:

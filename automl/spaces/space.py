@@ -64,6 +64,11 @@ class SearchSpace:
         found = next((param for param in self.params if param.name == name), None)
         return () if found is None else found.choices or (found.default,)
 
+    def largest(self, name: str, default: int) -> int:
+        """The largest value that a whole-number param can take; `default` if the space does not name it."""
+        found = next((param for param in self.params if param.name == name), None)
+        return default if found is None else int(found.high or max(found.choices, default=0) or found.default)
+
     def _searched(self) -> Iterator[Param]:
         return (param for param in self.params if param.type != "fixed")
 

@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from automl.data.batches import collate, evaluation_batches, training_batches
+from automl.data.imbalance import balanced_epoch, label_weights
 from automl.metrics import METRICS
-from automl.models.layers import freeze
-from automl.params import Params
+from automl.models.layers import encoder_layers, evaluating, freeze
+from automl.models.replay import Replay
+from automl.params import PEFT_TECHNIQUES, Params
 from automl.records import Encoded, Report, TrialResult
-from automl.tasks.kinds import Kind
+from automl.tasks.kinds import Kind, LossRecipe
+from automl.training.cache import CachedStates, replaying
+from automl.training.data import TrainingData
+from automl.training.optimizer import Optimizer
+from automl.training.precision import computing_in
+from automl.training.regularisers import Averager, Pair, mixout, mixup_loss, mixup_pair
+from automl.training.schedules import factor, unfrozen_from
+from automl.training.weights import MasterWeights
 
 if TYPE_CHECKING:
     import torch
@@ -24,20 +32,10 @@ if TYPE_CHECKING:
 # Evaluation points, in eighths of a trial's own schedule: trials of any length are compared at the same fraction.
 STEPS = 8
 EVALUATED_STEPS = (1, 2, 4, 6, 8)
-MAX_GRAD_NORM = 1.0
 
 
 class TrainingDiverged(Exception):
     """The loss is no longer a finite number."""
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """What a trial trains and is compared on. `train` has one entry for each augmentation that the space can choose."""
-
-    train: Mapping[str, Encoded]
-    validation: Encoded
-    pad_token_id: int
 
 
 def train(
@@ -48,16 +46,23 @@ def train(
     *,
     seed: int,
     precision: str = "float32",
-    device: str = "cpu",
+    cached: CachedStates | None = None,
+    pretrained: Mapping[str, torch.Tensor] | None = None,
+    targets: np.ndarray | None = None,
+    accumulation: int = 1,
 ) -> Iterator[Report | TrialResult]:
-    """Fine-tune `model` in place, which ends with the weights of its best step.
+    """Fine-tune `model` in place, which ends with the weights of its best step, in float32.
 
     Yields a Report at each evaluation point, and last a TrialResult. Whoever stops iterating stops the training.
 
     Args:
-        model: a transformers model with freshly loaded weights, on `device`.
+        model: a transformers model in float32 on its device, with its technique already attached (`models.adapters`).
         seed: decides the order of rows and dropout; equal seeds give equal trainings on one machine.
         precision: "bfloat16" computes in it and keeps float32 master weights.
+        cached: states of the frozen layers for every row that is used; they then need not run.
+        pretrained: values that `mixout` and `pretrained_decay` hold on to, by parameter name.
+        targets: probabilities to learn in place of labels, [rows of data, labels] float32.
+        accumulation: parts that each batch is computed in, where the whole does not fit into memory.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
@@ -66,99 +71,139 @@ def train(
 
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    rows = data.train[params.augmentation]
-    lengths = rows.lengths
-    labels = torch.from_numpy(rows.labels).to(device)
+    device = str(next(model.parameters()).device)
+    rows = data.training_rows(params)
+    row_labels = data.rows.labels[rows]
+    labels = torch.from_numpy(data.rows.labels if targets is None else targets).to(device)
+    weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
+    recipe = LossRecipe(params.label_smoothing_factor, params.focal_gamma, torch.from_numpy(weights).to(device))
     batches_per_epoch = math.ceil(len(rows) / params.per_device_train_batch_size)
-    total = batches_per_epoch * params.num_train_epochs
+    total = params.max_steps or batches_per_epoch * params.num_train_epochs
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
 
-    model.train()
-    freeze(model, params.frozen_layers)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = _optimizer(model, params)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda done: _linear(done, total, params.warmup_ratio))
+    depth = len(encoder_layers(model))
+    held = min(params.frozen_layers, depth)
+    _hold(model, params, held)
+    optimizer = Optimizer(model, params, pretrained or {})
+    averager = Averager(optimizer.weights.flats, params.weight_averaging, params.ema_decay, total)
+    mixing = torch.Generator(device).manual_seed(seed)
 
-    best_value, best_step, best_weights = -math.inf, 0, {}
+    best_value, best_step, best_weights, worse = -math.inf, 0, optimizer.weights.snapshot(), 0
     started, done, examples, loss_sum, since = time.perf_counter(), 0, 0, torch.zeros((), device=device), 0
-    for _ in range(params.num_train_epochs):
-        for batch in training_batches(lengths, params.per_device_train_batch_size, rng):
-            features = collate(rows, batch, data.pad_token_id, device)  # each [batch, seq]
-            with _compute_in(precision, device):
-                logits = model(**features).logits  # [batch, labels]
-            loss = kind.loss(logits, labels[torch.from_numpy(batch).to(device)])
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, MAX_GRAD_NORM)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            done, examples, since = done + 1, examples + len(batch), since + 1
-            loss_sum += loss.detach()  # stays on the device: reading it at every step would stall a GPU
-            if done not in evaluate_at:
-                continue
+    with computing_in(model, precision), replaying(model, cached) as replay:
+        while done < total:
+            epoch = rows[balanced_epoch(row_labels, rng)] if params.balanced_sampling else rows
+            for index in training_batches(data.rows.lengths[epoch], params.per_device_train_batch_size, rng):
+                if held != (lowest := unfrozen_from(done, total, params, depth)):
+                    held = lowest
+                    _hold(model, params, held)
+                batch = epoch[index]
+                with mixout(model, pretrained or {}, params.mixout, mixing):
+                    for part in np.array_split(batch, min(accumulation, len(batch))):
+                        seen = np.concatenate([part, part]) if params.r_drop else part
+                        features = collate(data.rows, seen, data.pad_token_id, device)  # each [batch, seq]
+                        if replay is not None and cached is not None:
+                            replay.hidden = cached.batch(seen, device)  # [batch, seq, width]
+                        logits = model(**features).logits  # [batch, labels]
+                        pair = mixup_pair(len(part), params.mixup_alpha, rng) if params.mixup_alpha else None
+                        target = labels[torch.from_numpy(part).to(device)]
+                        loss = _loss(logits, target, kind, recipe, params.r_drop, pair) * (len(part) / len(batch))
+                        loss.backward()
+                        loss_sum += loss.detach()  # stays on the device: reading it at every step would stall a GPU
+                optimizer.step(factor(done, total, params))
+                averager.update(done + 1)
+                done, examples, since = done + 1, examples + len(batch), since + 1
+                if done not in evaluate_at:
+                    continue
 
-            train_loss = float(loss_sum) / since
-            if not math.isfinite(train_loss):
-                raise TrainingDiverged(
-                    f"the training loss is {train_loss} between batches {done - since + 1} and {done} of {total}: "
-                    f"learning_rate {params.learning_rate:.3g} is too high for this model"
-                )
-            loss_sum, since = torch.zeros((), device=device), 0
-            predictions = kind.predict(predict_logits(model, data.validation, data.pad_token_id, precision, device))
-            value = METRICS[kind.metric](data.validation.labels, predictions)
-            freeze(model.train(), params.frozen_layers)
-            if value >= best_value:  # on a tie the later step: it has seen more
-                best_value, best_step = value, evaluate_at[done]
-                best_weights = {
-                    name: parameter.detach().clone()
-                    for name, parameter in model.named_parameters()
-                    if parameter.requires_grad
-                }
-            speed = examples / (time.perf_counter() - started)
-            yield Report(evaluate_at[done], STEPS, value, train_loss, speed)
+                train_loss = float(loss_sum) / since
+                if not math.isfinite(train_loss):
+                    raise TrainingDiverged(
+                        f"the training loss is {train_loss} between batches {done - since + 1} and {done} of {total}: "
+                        f"learning_rate {params.learning_rate:.3g} is too high for this model"
+                    )
+                loss_sum, since = torch.zeros((), device=device), 0
+                with _averaged(averager, optimizer.weights):
+                    logits = predict_logits(model, data.rows, data.pad_token_id, data.validation, cached, replay)
+                    value = METRICS[kind.metric](data.rows.labels[data.validation], kind.predict(logits))
+                    worse = 0 if value > best_value else worse + 1
+                    if value >= best_value:  # on a tie the later step: it has seen more
+                        best_value, best_step, best_weights = value, evaluate_at[done], optimizer.weights.snapshot()
+                yield Report(evaluate_at[done], STEPS, value, train_loss, examples / (time.perf_counter() - started))
+                if done == total or 0 < params.early_stopping_patience <= worse:
+                    total = done
+                    break
 
-    model.load_state_dict(best_weights, strict=False)
+    optimizer.weights.restore(best_weights)
     seconds = time.perf_counter() - started
-    yield TrialResult(best_value, best_step, seconds, examples, examples / seconds, precision)
+    layers = cached.layers if cached else 0
+    yield TrialResult(best_value, best_step, seconds, examples, examples / seconds, precision, layers, accumulation)
 
 
 def predict_logits(
-    model: Any, data: Encoded, pad_token_id: int, precision: str = "float32", device: str = "cpu"
+    model: Any,
+    data: Encoded,
+    pad_token_id: int,
+    rows: np.ndarray | None = None,
+    cached: CachedStates | None = None,
+    replay: Replay | None = None,
 ) -> np.ndarray:
-    """Logits of every row in the order of `data`, [rows, labels] float32."""
+    """Logits of rows in their order, [rows, labels] float32. `rows` of None are all.
+
+    Args:
+        cached: with `replay`, states of the layers that the model then passes over.
+    """
     import torch
 
-    model.eval()
-    rows, logits = [], []
-    with torch.inference_mode(), _compute_in(precision, device):
-        for batch in evaluation_batches(data.lengths):
-            rows.append(batch)
-            logits.append(model(**collate(data, batch, pad_token_id, device)).logits.float())
+    rows = np.arange(len(data)) if rows is None else rows
+    device = str(next(model.parameters()).device)
+    order, logits = [], []
+    with evaluating(model), torch.inference_mode():
+        for batch in evaluation_batches(data.lengths[rows]):
+            order.append(batch)
+            if replay is not None and cached is not None:
+                replay.hidden = cached.batch(rows[batch], device)
+            logits.append(model(**collate(data, rows[batch], pad_token_id, device)).logits.float())
     result = torch.cat(logits).cpu().numpy()
-    return result[np.argsort(np.concatenate(rows))]
+    return result[np.argsort(np.concatenate(order))]
 
 
-def _optimizer(model: Any, params: Params) -> torch.optim.Optimizer:
-    """AdamW with bias correction; matrices of the layers decay, biases, norms and embeddings do not."""
-    import torch
-
-    embeddings = model.get_input_embeddings().weight
-    decayed: list[torch.nn.Parameter] = []
-    free: list[torch.nn.Parameter] = []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 and parameter is not embeddings else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": params.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=params.learning_rate, fused=True)
+@contextmanager
+def _averaged(averager: Averager, weights: MasterWeights) -> Iterator[None]:
+    """Within the block model and masters have the averaged weights, if weights are averaged."""
+    with averager.swapped():
+        weights.hand_out()
+        yield
+    weights.hand_out()
 
 
-def _linear(done: int, total: int, warmup_ratio: float) -> float:
-    """Factor of the peak learning rate: up from 0 within the warm-up, then down to 0 at the end."""
-    warmup = warmup_ratio * total
-    return (done + 1) / (warmup + 1) if done < warmup else (total - done) / max(1.0, total - warmup)
+def _hold(model: Any, params: Params, layers: int) -> None:
+    """Training mode, but for the embeddings and the first `layers` layers, which are held as they are.
+
+    What a technique attached says itself what is trained; layers below it are only kept from dropping out.
+    """
+    trained = {parameter for parameter in model.parameters() if parameter.requires_grad}
+    freeze(model.train(), layers)
+    if params.technique in PEFT_TECHNIQUES:
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter in trained)
 
 
-def _compute_in(precision: str, device: str) -> AbstractContextManager[Any]:
-    import torch
+def _loss(
+    logits: torch.Tensor, labels: torch.Tensor, kind: Kind, recipe: LossRecipe, r_drop: float, pair: Pair | None
+) -> torch.Tensor:
+    """Mean loss of a batch; with `r_drop` logits hold every row twice, [2 * batch, labels].
 
-    return torch.autocast(device.partition(":")[0], dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    Source: Liang et al. (2021), R-Drop: Regularized Dropout for Neural Networks.
+    """
+
+    def plain(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return kind.loss(logits, labels, recipe)
+
+    def one(logits: torch.Tensor) -> torch.Tensor:
+        return plain(logits, labels) if pair is None else mixup_loss(plain, logits, labels, pair)
+
+    if not r_drop:
+        return one(logits)
+    first, second = logits.chunk(2)
+    return (one(first) + one(second)) / 2 + r_drop * kind.divergence(first, second)

@@ -1,12 +1,11 @@
-"""What one worker keeps between trials: the model with its pretrained weights, loaded once. Knows no Ray."""
+"""What one worker keeps between trials: pretrained models, loaded once, and what came of them. Knows no Ray."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import resource
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,23 @@ from typing import Any
 import numpy as np
 
 from automl.models import checkpoint, vocabulary
+from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report
 from automl.tasks.kinds import kind_of
-from automl.training.loop import TrainingData, train
-from automl.training.precision import best_precision
-
-USED_TOKENS = "automl.used_tokens"  # in a trial's checkpoint: which rows of the embedding table its rows are
+from automl.training.data import TrainingData
+from automl.training.distillation import distil
+from automl.training.keep import read_tensors, write_tensors
+from automl.training.loop import TrainingDiverged
+from automl.training.precision import best_precision, keep_freed_memory
+from automl.training.techniques import Base, Finished, Trainer
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
     """Everything a worker needs to run any trial of a study. Sent once a worker, not once a trial."""
 
-    checkpoint: checkpoint.Checkpoint
+    weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
     kind: str
     label_names: Sequence[str]
     data: TrainingData  # token ids count within `used_tokens`
@@ -35,76 +37,115 @@ class WorkerSetup:
     checkpoints: Path  # folder of the trials' checkpoints
     threads: int
     device: str
+    text_start: int = 0  # tokens that the tokenizer puts before a text
+    cache: Path | None = None  # folder of what the workers of a machine share; None: each computes all of it
+    precision: str | None = None  # None: what the device is best at
 
 
 class TrialWorker:
-    """Runs one trial after another on one model."""
+    """Runs one trial after another."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         import torch
 
         torch.set_num_threads(setup.threads)
+        keep_freed_memory()
         self._setup = setup
-        self._kind = kind_of(setup.kind)
-        self._precision = best_precision(setup.device)
-        self._model: Any
-        self._model, new = checkpoint.load(setup.checkpoint, self._kind.auto_class, setup.label_names)
-        vocabulary.trim(self._model, setup.used_tokens)
-        self._model.to(setup.device)
-        # Modules with a parameter that the pretrained checkpoint lacks (the head): each trial draws them anew.
-        self._new = [self._model.get_submodule(name) for name in sorted({name.rpartition(".")[0] for name in new})]
-        self._pretrained = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+        self._trainer = Trainer(setup.data, kind_of(setup.kind), setup.cache)
+        self._precision = setup.precision or best_precision(setup.device)
+        self._bases: dict[str, Base] = {}
+        self._base("pretrained")
         self._free_since = time.time()
 
     def run(self, number: int, params: Mapping[str, Any], seed: int) -> Generator[dict[str, Any], None, None]:
         """Train one configuration.
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
-        the best value and the checkpoint that was written.
+        the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
+        batch that does not fit into memory once more in two halves; `precision` and `accumulation` say so.
         """
-        import torch
-
-        torch.manual_seed(seed)
-        self._model.load_state_dict(self._pretrained)
-        for module in self._new:
-            self._model._init_weights(module)
-        reports = train(
-            self._model,
-            Params(**params),
-            self._setup.data,
-            self._kind,
-            seed=seed,
-            precision=self._precision,
-            device=self._setup.device,
-        )
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in reports:
+        for item in self._attempts(Params(**params), seed):
             busy += time.time() - resumed  # training and evaluation alone
-            saved = {} if isinstance(item, Report) else {**self._save(number), "final": True}
+            facts = asdict(item) if isinstance(item, Report) else {**asdict(item.result), "final": True}
+            saved = {} if isinstance(item, Report) else self._save(number, item)
             cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
             self._free_since = time.time()
-            yield {**asdict(item), **cost, "peak_memory_mb": _peak_memory_mb(), **saved}
+            yield {**facts, **cost, **self._memory(), **saved}
             resumed = time.time()
 
-    def _save(self, number: int) -> dict[str, Any]:
-        """Write what was trained, whole or not at all; its path and hash."""
-        import torch
-        from safetensors.torch import save
+    def distil(self, number: int, params: Mapping[str, Any], path: Path, sha256: str, seed: int) -> dict[str, Any]:
+        """Teach a plain model to answer like a trial's; its value, and the checkpoint that was written.
 
-        tensors = {
-            name: parameter.detach().contiguous().cpu()
-            for name, parameter in self._model.named_parameters()
-            if parameter.requires_grad
+        Args:
+            params: of the trial, as `path` and `sha256` are those of its checkpoint.
+        """
+        tensors, _ = read_tensors(path, sha256)
+        whole = Params(**params)
+        base = self._base(whole.starting_weights)
+        for item in distil(self._trainer, base, whole, tensors, seed=seed, precision=self._precision):
+            if isinstance(item, Finished):
+                end = item
+        return {**asdict(end.result), **self._save(number, end, "distilled")}
+
+    def _attempts(self, params: Params, seed: int) -> Iterator[Report | Finished]:
+        precision, accumulation = self._precision, 1
+        base = self._base(params.starting_weights)
+        while True:
+            try:
+                yield from self._trainer.train(base, params, seed=seed, precision=precision, accumulation=accumulation)
+                return
+            except TrainingDiverged:
+                if precision == "float32":
+                    raise
+                precision = "float32"
+            except (MemoryError, RuntimeError) as error:
+                if accumulation > 1 or not _is_out_of_memory(error):
+                    raise
+                accumulation = 2
+            self._free_memory()
+
+    def _base(self, name: str) -> Base:
+        """Starting weights, loaded when they are first asked for."""
+        if name not in self._bases:
+            setup = self._setup
+            found = setup.weights[name]
+            model: Any
+            model, new = checkpoint.load(found, kind_of(setup.kind).auto_class, setup.label_names)
+            vocabulary.trim(model, setup.used_tokens)
+            self._bases[name] = Base(model.to(setup.device), new, found.sha256, setup.text_start)
+        return self._bases[name]
+
+    def _save(self, number: int, end: Finished, what: str = "trial") -> dict[str, Any]:
+        path = self._setup.checkpoints / f"{what}-{number:05d}.safetensors"
+        return {
+            "checkpoint": str(path),
+            "checkpoint_sha256": write_tensors(path, end.tensors, self._setup.used_tokens),
         }
-        tensors[USED_TOKENS] = torch.from_numpy(self._setup.used_tokens)
-        content = save(tensors)
-        path = self._setup.checkpoints / f"trial-{number:05d}.safetensors"
-        part = path.with_suffix(".part")
-        part.write_bytes(content)
-        part.replace(path)
-        return {"checkpoint": str(path), "checkpoint_sha256": hashlib.sha256(content).hexdigest()}
+
+    def _memory(self) -> dict[str, int]:
+        """Peak memory so far, in MB: of this process, and of its part of the GPU where it has one."""
+        import torch
+
+        own = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
+        if self._setup.device.startswith("cuda"):
+            own["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
+        return own
+
+    def _free_memory(self) -> None:
+        """Give back what a failed attempt held."""
+        import gc
+
+        import torch
+
+        gc.collect()
+        if self._setup.device.startswith("cuda"):
+            torch.cuda.empty_cache()
 
 
-def _peak_memory_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    told = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return told or "DefaultCPUAllocator" in str(error)  # on a processor torch says it in words only

@@ -35,7 +35,16 @@ WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced an
 
 # What a worker says of its cost, recorded with the trial.
 REPORT_FACTS = ("train_loss", "examples_per_second", "start_seconds", "busy_seconds", "peak_memory_mb", "worker")
-COMPLETE_FACTS = (*REPORT_FACTS[1:], "best_step", "train_examples", "precision", "checkpoint", "checkpoint_sha256")
+COMPLETE_FACTS = (
+    *REPORT_FACTS[1:],
+    "best_step",
+    "train_examples",
+    "precision",
+    "cached_layers",
+    "accumulation",
+    "checkpoint",
+    "checkpoint_sha256",
+)
 
 
 @dataclass(frozen=True)

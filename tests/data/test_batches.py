@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.data.augment import random_edits
 from automl.data.batches import collate, evaluation_batches, training_batches
 from automl.records import Encoded
 
@@ -60,20 +59,3 @@ def test_a_batch_is_padded_and_masked_row_by_row() -> None:
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4], [1, 99, 99, 99]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
     assert batch["token_type_ids"].tolist() == [[1, 1, 1, 1], [1, 0, 0, 0]]
-
-
-@settings(max_examples=50)
-@given(st.lists(st.text(st.characters(categories=["L", "Zs"]), min_size=1, max_size=60), min_size=1, max_size=5))
-def test_edits_are_seeded_and_leave_words_of_the_text(texts: list[str]) -> None:
-    edited = random_edits(texts, seed=3)
-    assert edited == random_edits(texts, seed=3)
-    for text, copy in zip(texts, edited, strict=True):
-        assert bool(copy.split()) == bool(text.split())
-        assert not set(copy.split()) - set(text.split())
-
-
-def test_edits_change_about_a_tenth_of_the_words() -> None:
-    text = " ".join(f"w{i}" for i in range(50))
-    copies = random_edits([text] * 20, seed=0)
-    assert all(copy != text and 45 <= len(copy.split()) <= 50 for copy in copies)
-    assert len(set(copies)) > 15

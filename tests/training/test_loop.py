@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,36 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from automl.data.batches import encode
 from automl.models import checkpoint, vocabulary
-from automl.models.layers import encoder_layers, freeze
+from automl.models.layers import encoder_layers, freeze, set_dropout
 from automl.params import Params
-from automl.records import Encoded, Report, TrialResult
+from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
 from automl.training import loop
-from automl.training.loop import TrainingData, TrainingDiverged, predict_logits, train
-from automl.training.precision import best_precision
-from tests.tiny import make_model, make_rows
+from automl.training.cache import StateCache
+from automl.training.data import TrainingData
+from automl.training.loop import TrainingDiverged, predict_logits, train
+from automl.training.precision import best_precision, by_columns
+from tests.tiny import make_model
+from tests.training.conftest import LABELS, TRAIN
 
 KIND = kind_of("classification")
-LABELS = ("negative", "positive")
 FAST = Params(learning_rate=5e-3, num_train_epochs=4, per_device_train_batch_size=8)
-
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
-    folder = make_model(tmp_path_factory.mktemp("model"), extra_words=500)
-    return checkpoint.resolve(str(folder))
-
-
-@pytest.fixture(scope="module")
-def data(found: checkpoint.Checkpoint) -> TrainingData:
-    def part(count: int, seed: int) -> Encoded:
-        rows = make_rows(count, seed)
-        labels = np.array([LABELS.index(row["label"]) for row in rows])
-        return encode(checkpoint.load_tokenizer(found), [row["text"] for row in rows], labels, 32)
-
-    return TrainingData({"none": part(120, 0)}, part(60, 1), pad_token_id=0)
 
 
 def fresh(found: checkpoint.Checkpoint, seed: int = 0) -> Any:
@@ -81,8 +65,9 @@ def test_the_model_ends_with_the_weights_of_its_best_step(found: checkpoint.Chec
             break
     else:
         pytest.fail("no seed gave a best step before the last: the test needs another step size")
-    predictions = KIND.predict(predict_logits(model, data.validation, 0))
-    assert np.mean(predictions == data.validation.labels) == result.value == max(report.value for report in reports)
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
+    right = np.mean(predictions == data.rows.labels[data.validation])
+    assert right == result.value == max(report.value for report in reports)
 
 
 def test_a_schedule_shorter_than_its_evaluation_points_still_ends_at_eight_eighths(
@@ -129,53 +114,18 @@ def test_the_used_vocabulary_gives_the_same_training_and_the_full_table_the_same
     found: checkpoint.Checkpoint, data: TrainingData
 ) -> None:
     full, full_reports, _ = run(found, data)
-    used = vocabulary.used_tokens([data.train["none"], data.validation], 0)
+    used = vocabulary.used_tokens([data.rows], 0)
     trimmed = fresh(found)
     original = trimmed.get_input_embeddings().weight.detach().clone()
     vocabulary.trim(trimmed, used)
     assert trimmed.get_input_embeddings().weight.shape[0] == len(used) < len(original) / 10
-    small = TrainingData(
-        {"none": vocabulary.renumber(data.train["none"], used)},
-        vocabulary.renumber(data.validation, used),
-        pad_token_id=0,
-    )
+    small = replace(data, rows=vocabulary.renumber(data.rows, used))
     *reports, _ = train(trimmed, FAST, small, KIND, seed=0)
     assert [r.value for r in reports if isinstance(r, Report)] == [r.value for r in full_reports]
     restored = vocabulary.restore(original, trimmed.get_input_embeddings().weight.detach(), used)
     torch.testing.assert_close(restored, full.get_input_embeddings().weight.detach(), rtol=1e-4, atol=1e-5)
     unseen = np.setdiff1d(np.arange(len(original)), used)
     assert torch.equal(restored[unseen], full.get_input_embeddings().weight[unseen])  # no gradient and no decay either
-
-
-def test_the_warm_up_rises_to_the_peak_and_the_decay_ends_at_zero() -> None:
-    factors = [loop._linear(step, 100, 0.1) for step in range(101)]
-    assert factors[0] > 0
-    assert max(factors) == factors[10] == 1.0
-    assert all(a < b for a, b in pairwise(factors[:11]))
-    assert all(a > b for a, b in pairwise(factors[10:]))
-    assert factors[100] == 0
-    assert loop._linear(0, 100, 0.0) == 1.0
-
-
-def test_adamw_corrects_its_bias(found: checkpoint.Checkpoint, data: TrainingData) -> None:
-    # With correction the first step moves each weight by the learning rate, whatever the gradient's size;
-    # without it the step would be 0.1 / sqrt(0.001) = 3.2 times that.
-    model = fresh(found)
-    optimizer = loop._optimizer(model, Params(learning_rate=1e-3, weight_decay=0.0))
-    before = model.classifier.weight.detach().clone()
-    model.classifier.weight.sum().backward()
-    optimizer.step()
-    torch.testing.assert_close(
-        before - model.classifier.weight.detach(), torch.full_like(before, 1e-3), rtol=1e-3, atol=1e-7
-    )
-
-
-def test_only_matrices_of_layers_decay(found: checkpoint.Checkpoint) -> None:
-    model = fresh(found)
-    decayed, free = loop._optimizer(model, Params(weight_decay=0.1)).param_groups
-    assert (decayed["weight_decay"], free["weight_decay"]) == (0.1, 0.0)
-    assert all(parameter.ndim > 1 for parameter in decayed["params"])
-    assert any(parameter is model.get_input_embeddings().weight for parameter in free["params"])
 
 
 def test_bfloat16_reaches_what_float32_reaches(found: checkpoint.Checkpoint, data: TrainingData) -> None:
@@ -195,17 +145,142 @@ def test_stopping_the_iteration_stops_the_training(found: checkpoint.Checkpoint,
 
 def test_predictions_come_in_the_order_of_the_rows(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     model = fresh(found)
-    together = predict_logits(model, data.validation, 0)
-    starts = data.validation.starts
-    for row in (0, 7, 59):
-        ids = data.validation.features["input_ids"][starts[row] : starts[row + 1]]
-        alone = replace(
-            data.validation,
-            features={name: values[starts[row] : starts[row + 1]] for name, values in data.validation.features.items()},
-            starts=np.array([0, len(ids)]),
-            labels=data.validation.labels[row : row + 1],
-        )
-        np.testing.assert_allclose(predict_logits(model, alone, 0)[0], together[row], rtol=1e-4, atol=1e-5)
+    together = predict_logits(model, data.rows, 0, data.validation)
+    for place in (0, 7, 59):
+        alone = predict_logits(model, data.rows, 0, data.validation[place : place + 1])
+        np.testing.assert_allclose(alone[0], together[place], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_cached_layers_change_neither_losses_nor_weights(
+    found: checkpoint.Checkpoint, data: TrainingData, tmp_path: Path, layers: int, precision: str
+) -> None:
+    params = FAST.model_copy(update={"frozen_layers": layers, "augmentation": "typos"})
+    plain, plain_reports, _ = run(found, data, params, precision=precision)
+    model = fresh(found)
+    with loop.computing_in(model, precision):
+        rows = np.arange(len(data.rows))
+        states = StateCache(tmp_path).states(model, layers, data.rows, rows, weights="w", pad_token_id=0)
+    assert states is not None
+    model = fresh(found)
+    *reports, result = train(model, params, data, KIND, seed=0, precision=precision, cached=states)
+    assert isinstance(result, TrialResult)
+    assert result.cached_layers == layers
+    tolerance = 1e-4 if precision == "float32" else 0.02
+    for one, other in zip(plain_reports, reports, strict=True):
+        assert isinstance(other, Report)
+        assert one.train_loss == pytest.approx(other.train_loss, rel=tolerance)
+    if precision == "float32":
+        for (name, one), other in zip(plain.named_parameters(), model.parameters(), strict=True):
+            if not name.endswith("key.bias"):  # it has no effect: its gradient is rounding error
+                torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_batch_in_parts_trains_like_the_whole(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    params = FAST.model_copy(update={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0})
+    ends = []
+    for accumulation in (1, 2, 3):
+        model = fresh(found)
+        set_dropout(model, 0.0, 0.0)
+        *_, result = train(model, params, data, KIND, seed=0, accumulation=accumulation)
+        assert isinstance(result, TrialResult)
+        assert result.accumulation == accumulation
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-2, atol=1e-3)
+    torch.testing.assert_close(ends[0], ends[2], rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"lr_scheduler_type": "cosine"},
+        {"warmup_ratio": 0.5},
+        {"layerwise_lr_decay": 0.5},
+        {"head_lr_multiplier": 5.0},
+        {"gradual_unfreezing": 0.5},
+        {"optim": "adamw_uncorrected"},
+        {"weight_decay": 0.5},
+        {"pretrained_decay": 0.5},
+        {"mixout": 0.5},
+        {"r_drop": 2.0},
+        {"label_smoothing_factor": 0.2},
+        {"max_grad_norm": 0.01},
+        {"weight_averaging": "ema"},
+        {"mixup_alpha": 0.5},
+        {"class_weights": "balanced"},
+        {"focal_gamma": 2.0},
+        {"balanced_sampling": True},
+        {"augmentation": "typos"},
+        {"max_steps": 20},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_every_param_of_a_recipe_changes_the_training(
+    found: checkpoint.Checkpoint, data: TrainingData, changed: dict[str, Any]
+) -> None:
+    # Labels 2 : 1, so that weights and balanced sampling have something to do.
+    ones = data.train[data.rows.labels[data.train] == 1]
+    uneven = replace(data, train=np.concatenate([data.train[data.rows.labels[data.train] == 0], ones[::2]]))
+    short = FAST.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-3})
+    start = fresh(found)
+    held = {name: value.detach().clone() for name, value in start.named_parameters() if "classifier" not in name}
+    ends = []
+    for params in (short, short.model_copy(update=changed)):
+        model = fresh(found)
+        list(train(model, params, uneven, KIND, seed=0, pretrained=held))
+        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
+    assert not torch.allclose(ends[0], ends[1], rtol=1e-4, atol=1e-6)
+
+
+def test_averaged_weights_are_those_evaluated_and_kept(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    params = FAST.model_copy(update={"weight_averaging": "swa", "learning_rate": 0.02})
+    model, reports, result = run(found, data, params)
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
+    assert np.mean(predictions == data.rows.labels[data.validation]) == result.value
+    assert result.value == max(report.value for report in reports)
+
+
+def test_early_stopping_stops_and_keeps_the_best(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    params = FAST.model_copy(update={"early_stopping_patience": 1, "num_train_epochs": 30})
+    _, reports, result = run(found, data, params)
+    assert reports[-1].step < 8
+    assert reports[-1].value <= result.value == max(report.value for report in reports)
+    assert result.train_examples < 30 * TRAIN
+
+
+def test_gradual_unfreezing_moves_the_top_first(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    # Of 60 steps 54 unfreeze: the head alone, then layer 3, 2, and 1 for the last tenth.
+    params = FAST.model_copy(update={"gradual_unfreezing": 0.9, "learning_rate": 1e-3})
+    before = {name: value.detach().clone() for name, value in fresh(found).named_parameters()}
+    moved: list[set[int]] = []
+    model = fresh(found)
+    for item in train(model, params, data, KIND, seed=0):
+        if isinstance(item, Report):
+            now = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+            moved.append({int(name.split(".layer.")[1][0]) for name in now if ".layer." in name})
+    assert moved[0] == set()
+    assert moved[1:4] == [set(), {2}, {1, 2}] or moved[1:4] == [{2}, {2}, {1, 2}] or moved[2] <= {1, 2}
+    assert moved[-1] == {0, 1, 2}
+
+
+def test_soft_targets_are_learned(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    wanted = np.full((len(data.rows), 2), 0.5, dtype=np.float32)
+    wanted[:, 0] += 0.4
+    wanted[:, 1] -= 0.4
+    model = fresh(found)
+    list(train(model, FAST, data, KIND, seed=0, targets=wanted))
+    logits = torch.from_numpy(predict_logits(model, data.rows, 0, data.validation))
+    assert float(logits.softmax(-1)[:, 0].mean()) == pytest.approx(0.9, abs=0.08)
+
+
+def test_weights_laid_out_by_columns_train_the_same(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    plain, _, _ = run(found, data)
+    model = fresh(found)
+    by_columns(model)
+    list(train(model, FAST, data, KIND, seed=0))
+    for one, other in zip(plain.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_a_folder_without_safetensors_is_refused_and_says_what_it_has(tmp_path: Path) -> None:

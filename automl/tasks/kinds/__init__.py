@@ -4,9 +4,9 @@ Everything outside this folder treats inputs, labels and predictions as opaque a
 """
 
 from automl.tasks.kinds.classification import Classification
-from automl.tasks.kinds.kind import Kind, RawRows
+from automl.tasks.kinds.kind import Kind, LossRecipe, RawRows
 
-__all__ = ["Kind", "RawRows", "kind_of"]
+__all__ = ["Kind", "LossRecipe", "RawRows", "kind_of"]
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(),)}
 

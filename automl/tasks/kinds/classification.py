@@ -10,7 +10,7 @@ import numpy as np
 
 from automl.errors import DataError
 from automl.records import Table
-from automl.tasks.kinds.kind import RawRows
+from automl.tasks.kinds.kind import PLAIN, LossRecipe, RawRows
 
 if TYPE_CHECKING:
     import torch
@@ -98,10 +98,38 @@ class Classification:
     def strata(self, labels: np.ndarray) -> np.ndarray:
         return labels
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        import torch
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, recipe: LossRecipe = PLAIN) -> torch.Tensor:
+        """Cross-entropy, weighted by label and by how wrong a row still is; the mean is over rows, not over weights.
 
-        return torch.nn.functional.cross_entropy(logits.float(), labels)
+        So a batch in parts has the loss and gradient of the whole, and a weight counts in a batch of one label too.
+
+        Source: Lin et al. (2017), Focal Loss for Dense Object Detection, for `focal_gamma`.
+        """
+        import torch
+        from torch.nn.functional import cross_entropy, log_softmax, one_hot
+
+        logits = logits.float()
+        if recipe.label_weights is None and not recipe.focal_gamma:
+            return cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        losses = cross_entropy(logits, labels, reduction="none", label_smoothing=recipe.label_smoothing)  # [batch]
+        targets = labels if labels.ndim == 2 else one_hot(labels, logits.shape[-1]).to(logits.dtype)  # [batch, labels]
+        if recipe.label_weights is not None:
+            losses = losses * (targets @ recipe.label_weights)
+        if recipe.focal_gamma:
+            # log(1 - p) as a sum over the other labels: its gradient stays finite where p is 1 to the last digit.
+            wrong = torch.logsumexp(log_softmax(logits, -1) + torch.log1p(-targets.clamp(max=1)), -1)
+            losses = losses * torch.exp(recipe.focal_gamma * wrong)
+        return losses.mean()
+
+    def divergence(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """Mean of the Kullback-Leibler divergences in both directions, mean over the batch.
+
+        Source: Wu et al. (2021), R-Drop.
+        """
+        from torch.nn.functional import log_softmax
+
+        p, q = log_softmax(one.float(), -1), log_softmax(other.float(), -1)
+        return ((p.exp() - q.exp()) * (p - q)).sum(-1).mean() / 2
 
     def predict(self, logits: np.ndarray) -> np.ndarray:
         return np.asarray(logits.argmax(axis=-1))

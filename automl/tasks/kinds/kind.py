@@ -23,6 +23,18 @@ class RawRows:
     dropped: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class LossRecipe:
+    """How a trial weighs its rows and targets; a kind applies what has a meaning for it."""
+
+    label_smoothing: float = 0.0  # share of the target spread over all labels
+    focal_gamma: float = 0.0  # 0: every row counts the same, however right it is already
+    label_weights: torch.Tensor | None = None  # [labels] float32; None: every label counts the same
+
+
+PLAIN = LossRecipe()
+
+
 class Kind(Protocol):
     """One kind of task: its columns, labels, model class, loss and metric."""
 
@@ -51,8 +63,12 @@ class Kind(Protocol):
         """A class per row, [rows], that splits keep in proportion."""
         ...
 
-    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch; logits [batch, labels], labels [batch]."""
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor, recipe: LossRecipe = PLAIN) -> torch.Tensor:
+        """Mean loss of a batch; logits [batch, labels], labels [batch], or [batch, labels] probabilities."""
+        ...
+
+    def divergence(self, one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """How far two predictions for the same rows are apart, symmetric, 0 where equal; both [batch, labels]."""
         ...
 
     def predict(self, logits: np.ndarray) -> np.ndarray:
