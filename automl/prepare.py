@@ -18,6 +18,7 @@ from automl.data.splits import Choices, make_splits
 from automl.errors import UsageError
 from automl.models import checkpoint
 from automl.models.checkpoint import Checkpoint
+from automl.params import Params
 from automl.records import RawTask, Splits
 from automl.spaces import SearchSpace, load_space
 from automl.tasks import sources
@@ -130,7 +131,7 @@ def prepare(request: Request) -> Prepared:
     choices = Choices(request.seed, request.train_size, request.text_column, request.label_column)
     splits = make_splits(task, kind, choices)
     found = checkpoint.resolve(request.model, offline=request.offline)
-    max_length = min(request.max_length, checkpoint.max_positions(found))
+    max_length = min(request.max_length, checkpoint.max_positions(found) - _virtual_tokens(space))
     mask_model, translators = _augmenters(request, space, found)
     prepared = Prepared(
         request,
@@ -148,6 +149,13 @@ def prepare(request: Request) -> Prepared:
     weights = sum(path.stat().st_size for path in found.folder.glob("*.safetensors"))
     require_room(prepared.output, prepared.study_name, needed_bytes=4 * weights)  # the model twice, and two checkpoints
     return prepared
+
+
+def _virtual_tokens(space: SearchSpace) -> int:
+    """Positions that the space's largest prompt or prefix takes from a text."""
+    if not {"prompt_tuning", "prefix_tuning"} & set(space.values("technique")):
+        return 0
+    return space.largest("num_virtual_tokens", default=Params().num_virtual_tokens)
 
 
 def _unlabelled(request: Request, splits: Splits) -> tuple[str, ...]:

@@ -42,6 +42,9 @@ def result_text(result: Mapping[str, Any]) -> str:
         lines.append(f"{why.capitalize()} after {ended} of {result['budget']} trials: the same command goes on.")
     if result["stand_in"]:
         lines.append(result["stand_in"])
+    if winner["params"]["technique"] == "prefix_tuning":
+        lines.append(f"A prefix needs peft to load: the lines are in {result['model_dir']}/README.md.")
+        return "\n".join(lines)
     call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
     lines.append(f'Try it:  {python()} -c "from transformers import pipeline; print({call})"')
     return "\n".join(lines)

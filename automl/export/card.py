@@ -18,9 +18,7 @@ tags: [automl, fine-tuned]
 {stand_in}Labels: {labels}.
 
 ```python
-from transformers import pipeline
-
-classify = pipeline("{pipeline}", "PATH")  # this folder
+{usage}
 classify("some text", truncation=True)
 ```
 
@@ -47,6 +45,24 @@ It knows the labels above and texts like those it was trained on, and nothing of
 """
 
 
+PLAIN_USAGE = """from transformers import pipeline
+
+classify = pipeline("{pipeline}", "PATH")  # this folder"""
+
+PREFIX_USAGE = """from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+base = AutoModelForSequenceClassification.from_pretrained("PATH/base")  # in this folder
+model = PeftModel.from_pretrained(base, "PATH").eval()
+classify = pipeline("{pipeline}", model, tokenizer=AutoTokenizer.from_pretrained("PATH"))"""
+
+
+def usage(result: Mapping[str, Any]) -> str:
+    """How the folder is loaded: by transformers alone, but for a prefix, which only peft knows."""
+    prefix = result["winner"]["params"]["technique"] == "prefix_tuning"
+    return (PREFIX_USAGE if prefix else PLAIN_USAGE).format(pipeline=result["pipeline"])
+
+
 def write_card(result: Mapping[str, Any]) -> str:
     """The card as Markdown, from the content of `result.json`."""
     rows = [("**this model**", result["validation"], result["test"])]
@@ -56,6 +72,7 @@ def write_card(result: Mapping[str, Any]) -> str:
     winner = result["winner"]
     return TEMPLATE.format(
         pipeline=result["pipeline"],
+        usage=usage(result),
         base_model=result["model"],
         task=result["task"],
         stand_in=f"> **{result['stand_in']}**\n\n" if result["stand_in"] else "",

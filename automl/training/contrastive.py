@@ -122,7 +122,7 @@ def _fine_tune(
     import torch
 
     torch.manual_seed(seed)
-    labels = torch.from_numpy(data.rows.labels).to(next(model.parameters()).device)
+    labels = torch.tensor(data.rows.labels, device=next(model.parameters()).device)
     batches, total = _batches(params, data, np.random.default_rng(seed))
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
     examples, losses = 0, []

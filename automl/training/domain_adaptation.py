@@ -26,7 +26,8 @@ from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.training import pretraining
 
-# The recipe. With all-MiniLM-L6-v2 and 1,000 sentences of 25 tokens it takes about a minute on one core.
+# The recipe. With all-MiniLM-L6-v2 and 1,000 sentences of 25 tokens it takes about a minute on one core. A larger learning
+# rate lowers the perplexity further and the accuracy after fine-tuning too: that encoder was tuned for sentences since.
 RECIPE = Params(
     learning_rate=1e-4, per_device_train_batch_size=16, warmup_ratio=0.1, weight_decay=0.01, max_grad_norm=1.0
 )

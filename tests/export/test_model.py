@@ -90,7 +90,7 @@ def logits(model: Any, batch: Any) -> torch.Tensor:
 def write_trained(name: str, technique: str, tokenizer: Any, folder: Path, model: Any = None) -> torch.Tensor:
     """Export a model whose trained parts have other values than at first, and give the logits that it had on TEXTS."""
     tokenizer.model_max_length = LONGEST
-    rows = len(tokenizer) + (3 if name == "electra" else 0)  # some tables have rows for no token
+    rows = len(tokenizer) + (8 if name == "electra" else 0)  # some tables have rows for no token
     model = (model or tiny(name, vocab_size=rows, pad_token_id=tokenizer.pad_token_id)).eval()
     params = Params(technique=technique, lora_r=2, num_virtual_tokens=5)
     adapters.attach(model, params, text_start=virtual_tokens.text_start(tokenizer))

@@ -209,17 +209,42 @@ def test_long_texts_are_cut_to_what_the_model_reads(found: checkpoint.Checkpoint
 
 
 def test_a_frozen_encoder_stays_as_it_is_while_the_head_trains(found: checkpoint.Checkpoint) -> None:
-    torch.manual_seed(0)
-    model, _ = masked_lm.load_masked_lm(found)
     corpus = pretraining.read_corpus(found, TEXTS, 64)
-    masked_lm.trim(model, corpus.used)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.base_model.requires_grad_(False)
-    rows, rng = np.arange(80), np.random.default_rng(0)
-    assert list(pretraining.train(model, corpus, rows, 7, domain_adaptation.RECIPE, rng, "float32"))[-1] == 7
-    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
-    assert "cls.predictions.transform.dense.weight" in changed
-    assert not any(name.startswith("bert.") for name in changed)
+    ends = []
+    for dropout_seed in (0, 1):  # nothing is left for it to decide
+        torch.manual_seed(0)
+        model, _ = masked_lm.load_masked_lm(found)
+        masked_lm.trim(model, corpus.used)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        model.base_model.requires_grad_(False)
+        torch.manual_seed(dropout_seed)
+        rows, rng = np.arange(80), np.random.default_rng(0)
+        assert list(pretraining.train(model, corpus, rows, 7, domain_adaptation.RECIPE, rng, "float32"))[-1] == 7
+        ends.append({name: value for name, value in model.state_dict().items() if not torch.equal(value, before[name])})
+    assert "cls.predictions.transform.dense.weight" in ends[0]
+    assert not any(name.startswith("bert.") for name in ends[0])
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
+def test_a_new_head_is_trained_before_the_encoder_moves(
+    found: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate = 1e-5
+    recipe = domain_adaptation.RECIPE.model_copy(update={"learning_rate": rate})
+    monkeypatch.setattr(domain_adaptation, "RECIPE", recipe)
+    result = adapt(found, TEXTS, tmp_path / "adapted", token_budget=BUDGET)
+    before, after = (load_file(folder / "model.safetensors") for folder in (found.folder, result.folder))
+    assert result.kept
+    moved = max(float((after[f"bert.{name}"] - value).abs().max()) for name, value in before.items())
+    assert 0 < moved < 1.5 * rate * result.steps < domain_adaptation.HEAD_RECIPE.learning_rate
+
+
+def test_a_new_heads_frequencies_are_those_of_the_given_rows(found: checkpoint.Checkpoint) -> None:
+    corpus = pretraining.read_corpus(found, ["film film plot", *TEXTS], 64)
+    words = checkpoint.load_tokenizer(found).get_vocab()
+    expected = {words["film"]: 2, words["plot"]: 1}
+    counts = corpus.counts(np.array([0]))
+    assert {int(corpus.used[place]): int(counts[place]) for place in np.flatnonzero(counts)} == expected
 
 
 @pytest.mark.parametrize("name", WITH_MASKED_LM)
@@ -227,13 +252,13 @@ def test_a_frozen_encoder_stays_as_it_is_while_the_head_trains(found: checkpoint
 def test_every_architecture_learns_and_keeps_float32_weights(name: str, precision: str) -> None:
     model = masked_model(name)
     masked_lm.trim(model, USED)
-    tokens = np.arange(8, len(USED)).repeat(4)  # rows of one token each: what is hidden stands beside itself
+    tokens = np.tile([8, 9, 10, 11], 25)  # of all the words that it could say, only these
     rows = Encoded({"input_ids": tokens.astype(np.int32)}, np.arange(0, len(tokens) + 1, 4), np.zeros(len(tokens) // 4))
     corpus = pretraining.Corpus(rows, USED, np.arange(8), np.arange(8, len(USED)), PADDING, mask=4)
     every, rng = np.arange(len(rows)), np.random.default_rng(0)
     before = pretraining.perplexity(model, corpus, every, 0, precision)
     list(pretraining.train(model, corpus, every, 15, Params(learning_rate=1e-2), rng, precision))
-    assert pretraining.perplexity(model, corpus, every, 0, precision) < 0.8 * before
+    assert pretraining.perplexity(model, corpus, every, 0, precision) < 0.5 * before
     table = model.get_input_embeddings().weight.detach()
     assert not torch.equal(table, table.to(torch.bfloat16).float())
 

@@ -233,10 +233,12 @@ def test_a_broken_file_is_made_again(tmp_path: Path, harm: str) -> None:
     assert path.read_bytes() == whole
 
 
-def test_a_full_disk_leaves_the_arrays_in_memory_and_no_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("room", [1500, 4000])  # for no array, for the first one
+def test_a_full_disk_leaves_the_arrays_in_memory_and_no_file(tmp_path: Path, room: int) -> None:
     compute = Computation()
+    compute.arrays["mean"] = np.tile(compute.arrays["mean"], 2)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, before[1]))  # less than one array
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         found = shared(tmp_path, compute)
     finally:
