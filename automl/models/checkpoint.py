@@ -27,7 +27,9 @@ ENCODER_FILES = [
     "tokenizer*",
     "special_tokens_map.json",
     "vocab*",
+    "added_tokens.json",
     "merges.txt",
+    "*.model",
     "*.spm",
 ]
 

@@ -47,8 +47,10 @@ class TrialWorker:
 
     def __init__(self, setup: WorkerSetup) -> None:
         import torch
+        from threadpoolctl import threadpool_limits
 
         torch.set_num_threads(setup.threads)
+        threadpool_limits(setup.threads)  # of numpy and scikit-learn, which torch does not ask
         keep_freed_memory()
         self._setup = setup
         self._trainer = Trainer(setup.data, kind_of(setup.kind), setup.cache)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-RUNGS = (1, 2, 4)  # in eighths of a trial's own schedule (see `training.loop.STEPS`)
+RUNGS = (1, 2, 4, 6)  # in eighths of a trial's own schedule (see `training.loop.STEPS`)
 REDUCTION = 2
 
 

@@ -66,7 +66,7 @@ def test_perplexity_on_held_out_texts_falls_and_is_reported(
     assert result.vocabulary == 5 + 10 + len(FILLER)
     assert steps == [(done, len(steps)) for done in range(1, len(steps) + 1)]
     assert len(steps) == result.steps + round(domain_adaptation.HEAD_SHARE * result.steps)
-    assert f"{result.perplexity_before:.1f} before, {result.perplexity_after:.1f} after" in str(result)
+    assert f"{result.perplexity_before:.4g} before, {result.perplexity_after:.4g} after" in str(result)
 
 
 def test_structure_is_learned_from_the_context(found: checkpoint.Checkpoint) -> None:
@@ -237,6 +237,15 @@ def test_a_new_head_is_trained_before_the_encoder_moves(
     assert result.kept
     moved = max(float((after[f"bert.{name}"] - value).abs().max()) for name, value in before.items())
     assert 0 < moved < 1.5 * rate * result.steps < domain_adaptation.HEAD_RECIPE.learning_rate
+
+
+def test_a_new_head_begins_with_the_frequencies_of_the_training_texts(
+    found: checkpoint.Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    untrained = domain_adaptation.HEAD_RECIPE.model_copy(update={"learning_rate": 1e-9})
+    monkeypatch.setattr(domain_adaptation, "HEAD_RECIPE", untrained)
+    result = adapt(found, TEXTS, tmp_path / "adapted", token_budget=500)
+    assert result.perplexity_before < 0.8 * result.vocabulary
 
 
 def test_a_new_heads_frequencies_are_those_of_the_given_rows(found: checkpoint.Checkpoint) -> None:
