@@ -166,7 +166,7 @@ def _unlabelled(request: Request, splits: Splits) -> tuple[str, ...]:
 
 def _augmenters(request: Request, space: SearchSpace, own: Checkpoint) -> tuple[Checkpoint | None, Translators | None]:
     """The models that the space's augmentations use, found; what an augmentation lacks is said before anything runs."""
-    from automl.data.augment import Resources, check
+    from automl.data.augment import AUGMENTATIONS, Resources, check
 
     wanted = [name for name in space.values("augmentation") if name != "none"]
     mask_model, translators = None, None
@@ -181,8 +181,11 @@ def _augmenters(request: Request, space: SearchSpace, own: Checkpoint) -> tuple[
             )
         there, back = (checkpoint.resolve(name.strip(), offline=request.offline) for name in names)
         translators = (there, back)
+    resources = Resources(mask_model, translators)
     for name in wanted:
-        check(name, Resources(mask_model, translators))
+        check(name, resources)
+        if name in ("masked_words", "back_translation"):
+            AUGMENTATIONS[name].load(resources)  # and thrown away: a wrong model is told before there is a study
     return mask_model, translators
 
 

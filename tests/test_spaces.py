@@ -45,19 +45,42 @@ def problems(path):
 
 def test_default_preset_gives_the_written_distributions():
     assert load_space("default").distributions(6) == {
-        "learning_rate": FloatDistribution(5e-5, 6e-4, log=True),
-        "num_train_epochs": IntDistribution(2, 6),
+        "learning_rate": FloatDistribution(1e-4, 6e-4, log=True),
+        "layerwise_lr_decay": FloatDistribution(0.7, 1.0),
+        "num_train_epochs": IntDistribution(2, 4),
         "frozen_layers": IntDistribution(0, 5),
+        "lr_scheduler_type": CategoricalDistribution(("linear", "cosine")),
         "warmup_ratio": FloatDistribution(0.0, 0.2),
-        "per_device_train_batch_size": CategoricalDistribution((8, 16, 32)),
+        "per_device_train_batch_size": CategoricalDistribution((16, 32)),
         "weight_decay": FloatDistribution(1e-3, 0.1, log=True),
         "augmentation": CategoricalDistribution(("none", "random_edits")),
     }
 
 
-def test_default_preset_starts_from_the_recipe_of_params():
-    # How many layers to freeze depends on the encoder's depth; Params, which knows no encoder, freezes none.
-    assert Params(**load_space("default").defaults(6)) == Params(frozen_layers=2)
+def test_default_preset_starts_from_its_recipe():
+    recipe = {"learning_rate": 3e-4, "layerwise_lr_decay": 0.8, "lr_scheduler_type": "cosine"}
+    recipe |= {"per_device_train_batch_size": 32, "frozen_layers": 2}
+    assert Params(**load_space("default").defaults(6)) == Params(**recipe)
+
+
+def test_every_param_has_a_place_in_a_preset():
+    named = {param.name for preset in presets() for param in load_space(preset).params}
+    assert named == set(Params.model_fields)
+
+
+def test_a_number_that_may_be_left_to_the_model_can_be_searched(space_file):
+    line = "hidden_dropout_prob: {type: float, low: 0.0, high: 0.3}"
+    assert load_space(space_file(with_params(line))).distributions(6) == {
+        "hidden_dropout_prob": FloatDistribution(0.0, 0.3)
+    }
+    assert Params().hidden_dropout_prob is None
+
+
+def test_the_largest_value_of_a_whole_number(space_file):
+    found = load_space(space_file(with_params("augmentation_copies: {type: int, low: 1, high: 3}", "lora_r: 4")))
+    assert found.largest("augmentation_copies", default=1) == 3
+    assert found.largest("lora_r", default=8) == 4
+    assert found.largest("max_steps", default=7) == 7
 
 
 @pytest.mark.parametrize("name", presets())

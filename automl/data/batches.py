@@ -66,8 +66,6 @@ def evaluation_batches(lengths: np.ndarray, max_tokens: int = TOKENS_AT_ONCE) ->
 
 def collate(data: Encoded, rows: np.ndarray, pad_token_id: int, device: str = "cpu") -> dict[str, torch.Tensor]:
     """One padded batch: every feature and `attention_mask`, each [batch, seq] int64."""
-    import torch
-
     lengths = data.lengths[rows]
     shape = (len(rows), int(lengths.max()))
     inside = np.arange(shape[1]) < lengths[:, None]
@@ -77,4 +75,12 @@ def collate(data: Encoded, rows: np.ndarray, pad_token_id: int, device: str = "c
         padded = np.full(shape, pad_token_id if name == "input_ids" else 0, dtype=np.int64)
         padded[inside] = np.concatenate([values[data.starts[row] : data.starts[row + 1]] for row in rows])
         batch[name] = padded
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in batch.items()}
+    return {name: on_device(array, device) for name, array in batch.items()}
+
+
+def on_device(array: np.ndarray, device: str) -> torch.Tensor:
+    """The array as a tensor there; on its way to a GPU it does not hold up the processor."""
+    import torch
+
+    tensor = torch.from_numpy(array)
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

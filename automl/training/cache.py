@@ -6,7 +6,6 @@ leaves the rest on disk. They are written in the type that the layers compute in
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from automl.data.batches import collate, evaluation_batches
+from automl.data.batches import collate, evaluation_batches, on_device
 from automl.models.replay import Replay, install, is_exact, record
 from automl.records import Encoded
+from automl.training.feature_store import locked
 
 MAX_BYTES = 4 * 2**30  # of a study's states together; the least recently used go first
 SPARE_DISK_BYTES = 2**30  # left free for the study's record and checkpoints
@@ -42,9 +42,8 @@ class CachedStates:
         padded = np.zeros((len(rows), int(lengths.max()), self.states.shape[1]), dtype=self.states.dtype)
         for out, start, length in zip(padded, starts, lengths, strict=True):
             _inside(out, length, self.data)[:] = self.states[start : start + length]
-        tensor = torch.from_numpy(padded)
-        tensor = tensor.view(torch.bfloat16) if self.states.dtype == np.int16 else tensor
-        return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+        tensor = on_device(padded, device)
+        return tensor.view(torch.bfloat16) if self.states.dtype == np.int16 else tensor
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ class StateCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{fingerprint(data, weights, layers, parameter.dtype)}.states"
-            with self._building(path):
+            with locked(path.with_suffix(".lock")):  # one computes, the others wait and find it done
                 done = _done(path, len(data))
                 missing = wanted[done[wanted] == 0]
                 probe = record(model, layers, collate(data, wanted[:1], pad_token_id, device))
@@ -84,18 +83,11 @@ class StateCache:
                     return None
                 if len(missing):
                     _compute(path, model, layers, data, missing, pad_token_id, done)
-        except OSError:  # the disk is full, or gone
+            os.utime(path)  # used last now
+            shape, dtype = (int(data.starts[-1]), width), np.int16 if size == 2 else np.float32
+            return CachedStates(layers, data, np.memmap(path, dtype=dtype, mode="r", shape=shape))
+        except (OSError, ValueError):  # the disk is full, or gone; or another process made room of this very file
             return None
-        path.touch()  # used last now
-        dtype = np.int16 if size == 2 else np.float32
-        return CachedStates(layers, data, np.memmap(path, dtype=dtype, mode="r", shape=(int(data.starts[-1]), width)))
-
-    @contextmanager
-    def _building(self, path: Path) -> Iterator[None]:
-        """One process computes a file at a time; the others wait, and find it done."""
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
     def _make_room(self, path: Path, needed: int) -> bool:
         """Drop what was used longest ago until `needed` more bytes fit. A file that others have mapped stays theirs."""

@@ -6,11 +6,12 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from automl.data.batches import collate, evaluation_batches, training_batches
+from automl.data.batches import collate, evaluation_batches, on_device, training_batches
 from automl.data.imbalance import balanced_epoch, label_weights
 from automl.metrics import METRICS
 from automl.models.layers import encoder_layers, evaluating, freeze
@@ -75,8 +76,10 @@ def train(
     rows = data.training_rows(params)
     row_labels = data.rows.labels[rows]
     labels = torch.from_numpy(data.rows.labels if targets is None else targets).to(device)
-    weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
-    recipe = LossRecipe(params.label_smoothing_factor, params.focal_gamma, torch.from_numpy(weights).to(device))
+    recipe = LossRecipe(params.label_smoothing_factor, params.focal_gamma)
+    if params.class_weights != "none":
+        weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
+        recipe = replace(recipe, label_weights=torch.from_numpy(weights).to(device))
     batches_per_epoch = math.ceil(len(rows) / params.per_device_train_batch_size)
     total = params.max_steps or batches_per_epoch * params.num_train_epochs
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
@@ -106,7 +109,7 @@ def train(
                             replay.hidden = cached.batch(seen, device)  # [batch, seq, width]
                         logits = model(**features).logits  # [batch, labels]
                         pair = mixup_pair(len(part), params.mixup_alpha, rng) if params.mixup_alpha else None
-                        target = labels[torch.from_numpy(part).to(device)]
+                        target = labels[on_device(part, device)]
                         loss = _loss(logits, target, kind, recipe, params.r_drop, pair) * (len(part) / len(batch))
                         loss.backward()
                         loss_sum += loss.detach()  # stays on the device: reading it at every step would stall a GPU

@@ -28,10 +28,10 @@ class Group:
 
 
 class Optimizer:
-    """Moves those parameters of a model, in float32, that require a gradient when this is made.
+    """Moves those parameters of a model, in float32, that require a gradient when it is made.
 
-    Weight matrices decay; biases, norms and embeddings do not. With `pretrained_decay`, everything that has a pretrained
-    value decays towards that, and only the other matrices decay towards 0.
+    Weight matrices decay; biases, norms and embeddings do not. With `pretrained_decay`, whatever has a pretrained value
+    decays towards that, and only the other matrices decay towards 0.
 
     Args:
         pretrained: pretrained values by parameter name, without those that start from new random weights; is only read.

@@ -110,6 +110,6 @@ def _translators(resources: Resources) -> tuple[checkpoint.Checkpoint, checkpoin
     if resources.translators is None:
         raise UsageError(
             "augmentation back_translation: no translation models were given; it needs two MarianMT models, into "
-            "another language and back; name them, or take back_translation out of the search space"
+            "another language and back; name them by --translators, or take back_translation out of the search space"
         )
     return resources.translators
