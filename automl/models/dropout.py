@@ -14,10 +14,8 @@ class _DropLanes(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, share: float) -> torch.Tensor:
         ctx.scale = 1 / (1 - share)
         numbers = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-        # 15 random bits an element; all bits set where its number is not below the threshold, none elsewhere.
-        threshold = round(share * 2**15) - 2**14
-        lanes = numbers.view(torch.int16)[: x.numel()].view(x.shape).bitwise_right_shift_(1)
-        keep = lanes.neg_().add_(threshold - 1).bitwise_right_shift_(15)
+        lanes = numbers.view(torch.int16)[: x.numel()].view(x.shape)
+        keep = lanes.ge_(round(share * 2**16) - 2**15).neg_()  # all bits set, or none
         ctx.save_for_backward(keep)
         return _masked(x, keep, ctx.scale)
 
@@ -32,7 +30,7 @@ def _masked(x: torch.Tensor, keep: torch.Tensor, scale: float) -> torch.Tensor:
 
 
 def drop(x: torch.Tensor, share: float) -> torch.Tensor:
-    """Set each element to 0 with probability `share`, to one part in 2**15, and scale the others up for it.
+    """Set each element to 0 with probability `share`, to one part in 2**16, and scale the others up for it.
 
     Draws from torch's global generator. Anything but bfloat16 on a processor takes torch's own way.
 

@@ -6,6 +6,7 @@ leaves the rest on disk. They are written in the type that the layers compute in
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -20,9 +21,9 @@ import numpy as np
 from automl.data.batches import collate, evaluation_batches, on_device
 from automl.models.replay import Replay, install, is_exact, record
 from automl.records import Encoded
-from automl.training.feature_store import locked
 
 MAX_BYTES = 4 * 2**30  # of a study's states together; the least recently used go first
+BLOCK = 128  # rows that one process computes at a time
 SPARE_DISK_BYTES = 2**30  # left free for the study's record and checkpoints
 
 
@@ -72,17 +73,17 @@ class StateCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             path = self.folder / f"{fingerprint(data, weights, layers, parameter.dtype)}.states"
-            with locked(path.with_suffix(".lock")):  # one computes, the others wait and find it done
-                done = _done(path, len(data))
-                missing = wanted[done[wanted] == 0]
-                probe = record(model, layers, collate(data, wanted[:1], pad_token_id, device))
-                width, size = probe.shape[-1], probe.element_size()
-                if not done.any() and not is_exact(model, layers, collate(data, wanted[:2], pad_token_id, device)):
-                    return None  # an architecture that mixes texts, or reads its embeddings further up
-                if not self._make_room(path, int(data.lengths[missing].sum()) * width * size):
-                    return None
-                if len(missing):
-                    _compute(path, model, layers, data, missing, pad_token_id, done)
+            missing = _missing(path, data, wanted)
+            probe = record(model, layers, collate(data, wanted[:1], pad_token_id, device))
+            width, size = probe.shape[-1], probe.element_size()
+            if len(missing) == len(wanted) and not is_exact(
+                model, layers, collate(data, wanted[:2], pad_token_id, device)
+            ):
+                return None  # an architecture that mixes texts, or reads its embeddings further up
+            if not self._make_room(path, int(data.lengths[missing].sum()) * width * size):
+                return None
+            for rows in _claimed(path, data, wanted):
+                _compute(path, model, layers, data, rows, pad_token_id)
             os.utime(path)  # used last now
             shape, dtype = (int(data.starts[-1]), width), np.int16 if size == 2 else np.float32
             return CachedStates(layers, data, np.memmap(path, dtype=dtype, mode="r", shape=shape))
@@ -118,32 +119,55 @@ def replaying(model: Any, cached: CachedStates | None) -> Iterator[Replay | None
         replay.remove()
 
 
-def _compute(
-    path: Path, model: Any, layers: int, data: Encoded, missing: np.ndarray, pad_token_id: int, done: np.ndarray
-) -> None:
-    """Write the states of the missing rows where they belong, then say that they are there."""
+def _claimed(path: Path, data: Encoded, wanted: np.ndarray) -> Iterator[np.ndarray]:
+    """Blocks of rows for this process to compute; ends when every wanted row is there.
+
+    Processes that want the same rows share the work: each takes blocks that no other has, and waits for what is left.
+    The system frees the locks of a process that dies, and the next one takes over.
+    """
+    blocks = np.unique(wanted // BLOCK)
+    order = np.random.default_rng(os.getpid()).permutation(blocks).tolist()
+    with path.with_suffix(".lock").open("w") as lock:
+        for flags in (fcntl.LOCK_EX | fcntl.LOCK_NB, fcntl.LOCK_EX):  # first what is free, then what others had
+            for block in order:
+                try:
+                    fcntl.lockf(lock, flags, 1, block)
+                except BlockingIOError:
+                    continue
+                rows = _missing(path, data, wanted[wanted // BLOCK == block])
+                if len(rows):
+                    yield rows
+                fcntl.lockf(lock, fcntl.LOCK_UN, 1, block)
+
+
+def _compute(path: Path, model: Any, layers: int, data: Encoded, rows: np.ndarray, pad_token_id: int) -> None:
+    """Write the states of rows where they belong, then say that they are there."""
     import torch
 
     device = str(next(model.parameters()).device)
-    file = os.open(
-        path, os.O_RDWR | os.O_CREAT, 0o644
-    )  # plain writes tell of a full disk; a memory map would be killed
-    try:
-        for batch in evaluation_batches(data.lengths[missing]):
-            rows = missing[batch]
-            states = record(model, layers, collate(data, rows, pad_token_id, device)).cpu()
+    with _opened(path) as states_file, _opened(path.with_suffix(".done")) as done_file:
+        for batch in evaluation_batches(data.lengths[rows]):
+            states = record(model, layers, collate(data, rows[batch], pad_token_id, device)).cpu()
             bits = states.contiguous().view(torch.int16 if states.element_size() == 2 else torch.float32).numpy()
             row_bytes = bits.shape[-1] * bits.itemsize
-            if os.fstat(file).st_size < int(data.starts[-1]) * row_bytes:
-                os.ftruncate(file, int(data.starts[-1]) * row_bytes)
-            for row, state in zip(rows, bits, strict=True):
+            if os.fstat(states_file).st_size < int(data.starts[-1]) * row_bytes:
+                os.ftruncate(states_file, int(data.starts[-1]) * row_bytes)
+            for row, state in zip(rows[batch], bits, strict=True):
                 content = np.ascontiguousarray(_inside(state, data.lengths[row], data)).tobytes()
-                if os.pwrite(file, content, int(data.starts[row]) * row_bytes) != len(content):
+                if os.pwrite(states_file, content, int(data.starts[row]) * row_bytes) != len(content):
                     raise OSError(f"{path}: no room")
+        for row in rows:
+            os.pwrite(done_file, b"\1", int(row))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file descriptor: plain writes tell of a full disk, where writing to a memory map would kill the process."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        yield file
     finally:
         os.close(file)
-    done[missing] = 1
-    path.with_suffix(".done").write_bytes(done.tobytes())
 
 
 def _inside(padded: np.ndarray, length: int, data: Encoded) -> np.ndarray:
@@ -151,12 +175,15 @@ def _inside(padded: np.ndarray, length: int, data: Encoded) -> np.ndarray:
     return padded[len(padded) - length :] if data.pad_left else padded[:length]
 
 
-def _done(path: Path, rows: int) -> np.ndarray:
-    """For each row whether its states are in the file, [rows] uint8."""
+def _missing(path: Path, data: Encoded, wanted: np.ndarray) -> np.ndarray:
+    """Those of the wanted rows whose states are not in the file."""
     marks = path.with_suffix(".done")
-    if not (path.exists() and marks.exists() and marks.stat().st_size == rows):
-        return np.zeros(rows, dtype=np.uint8)
-    return np.frombuffer(marks.read_bytes(), dtype=np.uint8).copy()
+    if not (path.exists() and marks.exists()):
+        return wanted
+    done = np.zeros(len(data), dtype=np.uint8)
+    written = np.frombuffer(marks.read_bytes(), dtype=np.uint8)
+    done[: len(written)] = written
+    return np.asarray(wanted[done[wanted] == 0])
 
 
 def fingerprint(data: Encoded, *more: object) -> str:

@@ -25,7 +25,7 @@ def shared_arrays(
         names: what `compute` gives.
     """
     paths = {name: folder / f"{key}-{name}.npy" for name in names}
-    with locked(folder / f"{key}.lock"):
+    with _locked(folder / f"{key}.lock"):
         found = _mapped(paths, rows)
         if found is not None:
             return found
@@ -42,7 +42,7 @@ def shared_arrays(
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Iterator[None]:
     """Wait for the lock; the system frees it when its holder ends, however it ends. Without a disk there is none."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

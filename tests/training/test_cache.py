@@ -148,9 +148,22 @@ def test_a_full_disk_means_no_states_and_no_failure(tmp_path: Path, model: Any, 
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_processes_that_ask_at_once_get_the_same(tmp_path: Path, model: Any, data: TrainingData) -> None:
+def test_processes_that_ask_at_once_share_the_work_and_get_the_same(
+    tmp_path: Path, model: Any, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(1)
+    monkeypatch.setattr(cache, "BLOCK", 8)
+    compute = cache._compute
+
+    def telling(path: Path, *args: Any) -> None:
+        with (tmp_path / "computed.txt").open("a") as file:
+            file.write(f"{args[3].tolist()}\n")
+        compute(path, *args)
+
+    monkeypatch.setattr(cache, "_compute", telling)
     one, *others = in_processes(_states, 3, tmp_path, model, data)
     assert one is not None
     assert all(np.array_equal(one, other) for other in others)
     assert len(list(tmp_path.glob("*.states"))) == 1
+    blocks = (tmp_path / "computed.txt").read_text().splitlines()
+    assert len(blocks) == len(set(blocks)) == 5, "each block once, by whoever was first"
