@@ -59,7 +59,7 @@ def load() -> Lookup | None:
 def _wordnet_on_disk() -> bool:
     if not importlib.util.find_spec("nltk"):
         return False
-    import nltk  # type: ignore[import-untyped]
+    import nltk
 
     for place in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/"):
         try:
@@ -72,7 +72,7 @@ def _wordnet_on_disk() -> bool:
 
 def from_wordnet() -> Lookup:
     """Synonyms from nltk's corpus: of the senses of a word that people usually mean, if all are one part of speech."""
-    from nltk.corpus import wordnet  # type: ignore[import-untyped]
+    from nltk.corpus import wordnet
 
     def lookup(word: str) -> list[str]:
         senses = []  # how often the word was counted in this sense, its part of speech, and counts of its synonyms
