@@ -34,6 +34,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         NothingUsable: no trial was completed.
     """
     from automl.tuning.plan import Search, make_sampler
+    from automl.workload import CACHE
 
     request = prepared.request
     if request.storage is None:
@@ -41,6 +42,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     with (
         open_study(prepared.storage, prepared.study_name, prepared.identity) as study,
         _only_driver(prepared.folder),
+        _cache_removed(prepared.folder / CACHE),
     ):
         resumed = study.recover()
         done = sum(trial.state is not State.WAITING for trial in study.trials())
@@ -70,7 +72,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
         # Read when ray is imported. Despite its name it makes Ray's servers listen on 127.0.0.1 only on Linux, too.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from automl.tuning import ray_bridge
-    from automl.workload import CACHE, worker_setup
+    from automl.workload import worker_setup
 
     gpus = _gpus_per_trial(request.gpus_per_trial)
     wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
@@ -94,10 +96,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
                 best=best.value if best else None,
             )
         )
-        try:
-            ray_bridge.run(plan, setup, resources)
-        finally:
-            shutil.rmtree(prepared.folder / CACHE, ignore_errors=True)
+        ray_bridge.run(plan, setup, resources)
 
 
 def _record_facts(study: Study, prepared: Prepared) -> None:
@@ -139,6 +138,15 @@ def _only_driver(folder: Path) -> Iterator[None]:
                 f"{folder}: another process runs this study; wait for it or name another --study-name"
             ) from None
         yield
+
+
+@contextlib.contextmanager
+def _cache_removed(folder: Path) -> Iterator[None]:
+    """What workers shared is of no use once the search is over, however that was; it can be computed again."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_folder(folder: Path) -> None:

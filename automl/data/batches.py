@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 TOKENS_AT_ONCE = 1024  # in evaluation: on a processor larger batches leave its caches and are slower
-WINDOW = 32  # batches whose rows are sorted by length together: little padding, yet still a random order
+WINDOW = 16  # batches whose rows are sorted by length together: little padding, yet still a random order
 
 
 def encode(tokenizer: Any, inputs: Sequence[str], labels: np.ndarray, max_length: int) -> Encoded:
