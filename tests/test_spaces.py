@@ -254,7 +254,7 @@ def test_a_preset_goes_before_a_file_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("default", "mine"):
         Path(name).write_text(with_params(FLOAT))
-    assert len(load_space("default").params) == 7
+    assert len(load_space("default").params) > 1
     assert len(load_space("mine").params) == 1
 
 

@@ -69,10 +69,11 @@ def numbers(draw, kind, values):
 @st.composite
 def specs(draw, name):
     field = Params.model_fields[name]
-    if field.annotation not in (int, float):
+    types = {field.annotation, *get_args(field.annotation)}
+    if not types & {int, float}:
         choices = st.sampled_from(get_args(field.annotation) or (True, False))
         return draw(choices | st.builds(categorical, st.lists(choices, min_size=1, unique=True)))
-    kind, tiny = ("int", 1) if field.annotation is int else ("float", 1e-9)
+    kind, tiny = ("int", 1) if int in types else ("float", 1e-9)
     bounds = {key: value for bound in field.metadata for key, value in asdict(bound).items()}
     low, high = bounds.get("ge", bounds.get("gt", 0) + tiny), bounds.get("le", bounds.get("lt", 1e6) - tiny)
     values = st.integers(low, high) if kind == "int" else st.floats(low, high)
