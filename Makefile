@@ -67,8 +67,7 @@ fi
 touch $(2); rm .venv/unfinished
 endef
 
-UV_COMPILE = uv pip compile -q --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	--no-annotate --no-header
+UV_COMPILE = uv pip compile -q --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 lock: ## bring both locks up to pyproject.toml; newer versions: make lock ARGS=--upgrade
 	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT
