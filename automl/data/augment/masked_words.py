@@ -48,7 +48,7 @@ def load_masked_words(resources: Resources) -> Alter:
     if lacks := [need for need, there in needs.items() if not there]:
         raise ModelError(
             f"augmentation masked_words: {found.name!r} or its tokenizer lacks {lacks[0]}; it needs a masked language "
-            "model as it was pretrained, such as BERT; name one, or take masked_words out of the search space"
+            "model as it was pretrained, such as BERT; name one by --mask-model, or take masked_words out of the search space"
         )
     model.to(resources.device).eval()
     return lambda texts, rng: replace_masked(texts, model, tokenizer, rng)
@@ -152,6 +152,6 @@ def _mask_model(resources: Resources) -> checkpoint.Checkpoint:
     if resources.mask_model is None:
         raise UsageError(
             "augmentation masked_words: no masked language model was given; "
-            "name one, such as the pretrained BERT, or take masked_words out of the search space"
+            "name one by --mask-model, such as the pretrained BERT, or take masked_words out of the search space"
         )
     return resources.mask_model
