@@ -48,7 +48,7 @@ def load_masked_words(resources: Resources) -> Alter:
     if lacks := [need for need, there in needs.items() if not there]:
         raise ModelError(
             f"augmentation masked_words: {found.name!r} or its tokenizer lacks {lacks[0]}; it needs a masked language "
-            "model as it was pretrained, such as BERT; name one by --mask-model, or take masked_words out of the search space"
+            "model as it was pretrained, such as BERT; name one by --mask-model, or take masked_words out of the space"
         )
     model.to(resources.device).eval()
     return lambda texts, rng: replace_masked(texts, model, tokenizer, rng)
