@@ -14,6 +14,7 @@ import numpy as np
 from automl.data.batches import collate, evaluation_batches, on_device, training_batches
 from automl.data.imbalance import balanced_epoch, label_weights
 from automl.metrics import METRICS
+from automl.models.first_token import first_token_alone
 from automl.models.layers import encoder_layers, evaluating, freeze
 from automl.models.replay import Replay
 from automl.params import PEFT_TECHNIQUES, Params
@@ -93,7 +94,8 @@ def train(
 
     best_value, best_step, best_weights, worse = -math.inf, 0, optimizer.weights.snapshot(), 0
     started, done, examples, loss_sum, since = time.perf_counter(), 0, 0, torch.zeros((), device=device), 0
-    with computing_in(model, precision), replaying(model, cached) as replay:
+    unlike = collate(data.rows, rows[np.argsort(data.rows.lengths[rows])[[0, -1]]], data.pad_token_id, device)
+    with first_token_alone(model, unlike), computing_in(model, precision), replaying(model, cached) as replay:
         while done < total:
             epoch = rows[balanced_epoch(row_labels, rng)] if params.balanced_sampling else rows
             for index in training_batches(data.rows.lengths[epoch], params.per_device_train_batch_size, rng):
