@@ -3,7 +3,8 @@
 Floating point operations of a training step, a multiplication and an addition counted apart:
 
     6 * (weights of the layers' linear maps) * tokens          2 forward; backward 2 for the weights, 2 for the inputs
-    + 6 * (weights of the other linear maps) * examples        pooler and head read one vector an example
+    + 6 * (weights of the other linear maps) * examples        pooler and head read one vector an example; so does
+                                                               the last layer above its attention, where it is spared
     + 3 * (2 * 2 * seq^2 * width) * layers * examples          Q K^T and attention times V, forward, and twice backward
 
 Embeddings, norms, softmax, dropout and the optimiser count nothing: they are what keeps training below the peak.
@@ -21,6 +22,7 @@ import numpy as np
 
 from automl.data.batches import training_batches
 from automl.models import checkpoint
+from automl.models.first_token import AFTER_ATTENTION, first_token_alone
 from automl.models.layers import encoder_layers
 from automl.tasks.kinds import kind_of
 from automl.training.precision import best_precision
@@ -65,10 +67,14 @@ def training_flops(task: Task, lengths: np.ndarray) -> tuple[float, float]:
 
     model, _ = checkpoint.load(task.model, kind_of(KIND).auto_class, task.splits.label_names)
     layers = encoder_layers(model)
-    within, everywhere = (
-        sum(module.weight.numel() for module in part.modules() if isinstance(module, nn.Linear))
-        for part in (layers, model)
+    with first_token_alone(model, task.tokenizer(["a", "b c"], padding=True, return_tensors="pt")) as spared:
+        above = [part for name, part in layers[-1].named_children() if name != "attention"] if spared else []
+        above += [layers[-1].get_submodule(AFTER_ATTENTION)] if spared else []
+    within, everywhere, once = (
+        sum(module.weight.numel() for part in parts for module in part.modules() if isinstance(module, nn.Linear))
+        for parts in ([layers], [model], above)
     )
+    within -= once
     padded = np.concatenate(
         [
             np.full(len(batch), lengths[batch].max())

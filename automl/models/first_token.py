@@ -1,6 +1,6 @@
 """The last layer, computed only at the first token of each text where the head reads no other.
 
-The other tokens still give their keys and values; the layer's own output, three quarters of its work, is theirs no more.
+The other tokens still give their keys and values; the rest of the layer, three quarters of its work, passes over them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ AFTER_ATTENTION = "attention.output"  # of a layer, in all of BERT's kin: takes 
 def first_token_alone(model: Any, batch: Mapping[str, torch.Tensor]) -> Iterator[bool]:
     """Within the block the model spares what its logits do not depend on. Gives whether it found that.
 
-    It asks the model: where `batch` gets other logits that way (the head pools, or reads another token), or the layer is
-    built differently, nothing is changed.
+    It asks the model: where `batch` gets other logits that way (the head pools, or reads another token), or the layer
+    is built differently, nothing is changed.
 
     Args:
         batch: any rows, as the model takes them; of more than one length, so that padding is seen.

@@ -1,4 +1,4 @@
-"""The last layer at the first token alone: the same logits and gradients, and nothing at all where they would differ."""
+"""The last layer at the first token alone: the same logits and gradients, and unchanged where they would differ."""
 
 from __future__ import annotations
 
