@@ -63,7 +63,10 @@ class Params(BaseModel):
         "adamw", description="adamw_uncorrected leaves out the bias correction, as the first BERT did: for study only"
     )
     early_stopping_patience: int = Field(
-        0, ge=0, le=100, description="stop after so many evaluations without a better value; 0 is off"
+        0,
+        ge=0,
+        le=100,
+        description="stop after so many evaluations without a better value, and keep the best one's weights; 0 is off",
     )
 
     # What keeps it from learning the rows by heart

@@ -98,7 +98,7 @@ class Report:
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a training ended: the best step's value, and what it cost."""
+    """How a training ended: the value of the step that it kept, and what it cost."""
 
     value: float
     best_step: int

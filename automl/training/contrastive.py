@@ -42,9 +42,9 @@ def train_contrastive(
     precision: str = "float32",
     pretrained: Mapping[str, torch.Tensor] | None = None,
 ) -> Generator[Report | TrialResult, None, Head]:
-    """Fine-tune the encoder of `model` in place on pairs; it ends with the weights of its best step, in float32.
+    """Fine-tune the encoder of `model` in place on pairs; in float32 before and after.
 
-    Yields a Report at each evaluation point, and last a TrialResult. Returns the linear head of the best step, which
+    Yields a Report at each evaluation point, and last a TrialResult. Returns the linear head, which
     reads the last layer pooled by `params.pooling` (`yield from` gets it). The model's own head has no part in this.
 
     Args:
@@ -62,20 +62,15 @@ def train_contrastive(
     freeze(model.train(), min(params.frozen_layers, len(encoder_layers(model)) - 1))  # or nothing would train
     _hold_what_has_no_part(model, params, data, place)
     optimizer = Optimizer(model, params, pretrained or {})
-    points: list[tuple[float, int, Head]] = []
-    started, examples, best_weights = time.perf_counter(), 0, optimizer.weights.snapshot()
+    started = time.perf_counter()
     with computing_in(model, precision):
         for step, train_loss, examples in _fine_tune(model, params, data, place, seed, optimizer):
             head, value = _fitted(model, params, data, kind, place, seed)
-            points.append((value, step, head))
-            if value >= max(point[0] for point in points):  # on a tie the later step: it has seen more
-                best_weights = optimizer.weights.snapshot()
             yield Report(step, STEPS, value, train_loss, examples / (time.perf_counter() - started))
-    optimizer.weights.restore(best_weights)
-    best_value, best_step, best_head = max(points, key=lambda point: point[:2])
+    optimizer.weights.hand_out()
     seconds = time.perf_counter() - started
-    yield TrialResult(best_value, best_step, seconds, examples, examples / seconds, precision)
-    return best_head
+    yield TrialResult(value, step, seconds, examples, examples / seconds, precision)
+    return head
 
 
 def encode_texts(

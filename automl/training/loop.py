@@ -53,7 +53,10 @@ def train(
     targets: np.ndarray | None = None,
     accumulation: int = 1,
 ) -> Iterator[Report | TrialResult]:
-    """Fine-tune `model` in place, which ends with the weights of its best step, in float32.
+    """Fine-tune `model` in place, which ends with the weights of its last step, in float32.
+
+    With early stopping it ends with those of the best step. Without, the last one counts however it did: the maximum
+    over evaluations of a few hundred rows is luck for the most part, and weights are best when the schedule has ended.
 
     Yields a Report at each evaluation point, and last a TrialResult. Whoever stops iterating stops the training.
 
@@ -82,6 +85,7 @@ def train(
         weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
         recipe = replace(recipe, label_weights=torch.from_numpy(weights).to(device))
     batches_per_epoch = math.ceil(len(rows) / params.per_device_train_batch_size)
+    patience = params.early_stopping_patience
     total = params.max_steps or batches_per_epoch * params.num_train_epochs
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
 
@@ -132,10 +136,10 @@ def train(
                     logits = predict_logits(model, data.rows, data.pad_token_id, data.validation, cached, replay)
                     value = METRICS[kind.metric](data.rows.labels[data.validation], kind.predict(logits))
                     worse = 0 if value > best_value else worse + 1
-                    if value >= best_value:  # on a tie the later step: it has seen more
+                    if value >= best_value or not patience:  # on a tie the later step: it has seen more
                         best_value, best_step, best_weights = value, evaluate_at[done], optimizer.weights.snapshot()
                 yield Report(evaluate_at[done], STEPS, value, train_loss, examples / (time.perf_counter() - started))
-                if done == total or 0 < params.early_stopping_patience <= worse:
+                if done == total or 0 < patience <= worse:
                     total = done
                     break
 

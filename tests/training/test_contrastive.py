@@ -1,4 +1,4 @@
-"""Contrastive training draws texts of one label together, ends with its best step, and gives the head that fits it."""
+"""Contrastive training draws texts of one label together, and gives the head that fits the encoder it ends with."""
 
 from __future__ import annotations
 
@@ -106,15 +106,15 @@ def test_equal_seeds_give_equal_trainings(found: checkpoint.Checkpoint, data: Tr
     assert losses[0] != losses[2]
 
 
-def test_model_and_head_are_those_of_the_best_step(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+def test_model_and_head_are_those_of_the_last_step(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     for seed in range(20):  # a step size that breaks what was learnt
         model = fresh(found)
         reports, result, head = run(model, data, seed, learning_rate=0.05)
-        if result.best_step < 8 and reports[-1].value < result.value:
+        if reports[-1].value < max(report.value for report in reports):
             break
     else:
-        pytest.fail("no seed gave a best step before the last: the test needs another step size")
-    assert result.value == max(report.value for report in reports) == value_of(model, head, data)
+        pytest.fail("no seed gave a better step before the last: the test needs another step size")
+    assert result.value == reports[-1].value == value_of(model, head, data)
 
 
 @pytest.mark.parametrize("frozen", [2, 3])  # the last layer is always trained

@@ -1,4 +1,4 @@
-"""The train loop learns, is reproducible, compares at fractions of a schedule, and ends with its best step."""
+"""The train loop learns, is reproducible, compares at fractions of a schedule, and ends with what it should keep."""
 
 from __future__ import annotations
 
@@ -57,17 +57,22 @@ def test_equal_seeds_give_equal_trainings(found: checkpoint.Checkpoint, data: Tr
     assert values[0] != values[2]
 
 
-def test_the_model_ends_with_the_weights_of_its_best_step(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+@pytest.mark.parametrize("patience", [0, 2])
+def test_it_ends_with_the_last_steps_weights_or_with_early_stopping_the_best_ones(
+    found: checkpoint.Checkpoint, data: TrainingData, patience: int
+) -> None:
     # A step size that breaks what was learned: the best step is not the last one.
+    params = FAST.model_copy(update={"learning_rate": 0.05, "early_stopping_patience": patience})
     for seed in range(20):
-        model, reports, result = run(found, data, FAST.model_copy(update={"learning_rate": 0.05}), seed=seed)
-        if result.best_step < 8 and reports[-1].value < result.value:
+        model, reports, result = run(found, data, params, seed=seed)
+        best = max(report.value for report in reports)
+        if reports[-1].value < best:
             break
     else:
-        pytest.fail("no seed gave a best step before the last: the test needs another step size")
+        pytest.fail("no seed gave a better step before the last: the test needs another step size")
     predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
     right = np.mean(predictions == data.rows.labels[data.validation])
-    assert right == result.value == max(report.value for report in reports)
+    assert right == result.value == (best if patience else reports[-1].value)
 
 
 def test_a_schedule_shorter_than_its_evaluation_points_still_ends_at_eight_eighths(
