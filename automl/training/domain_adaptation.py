@@ -94,11 +94,42 @@ def adapt(
 
     started = time.perf_counter()
     torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
     model, trained_head = masked_lm.load_masked_lm(checkpoint)
     corpus = pretraining.read_corpus(checkpoint, texts, max_length)
     masked_lm.trim(model, corpus.used)
     model.to(device)
+    before, after, steps = _train(model, trained_head, corpus, token_budget, seed, precision, progress)
+    result = DomainAdaptation(
+        folder=folder if after < before else checkpoint.folder,
+        kept=after < before,
+        perplexity_before=before,
+        perplexity_after=after,
+        texts=len(corpus.rows),
+        tokens=int(corpus.rows.lengths.sum()),
+        vocabulary=len(corpus.used),
+        steps=steps,
+        seconds=time.perf_counter() - started,
+        new_head=not trained_head,
+    )
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    if result.kept:
+        masked_lm.save_encoder(model, corpus.used, checkpoint, part)
+    _put(part, folder, key, result)
+    return result
+
+
+def _train(
+    model: Any,
+    trained_head: bool,
+    corpus: pretraining.Corpus,
+    token_budget: int,
+    seed: int,
+    precision: str,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[float, float, int]:
+    """Train in place, a new head alone at first. Held-out perplexity before and after, and steps of the whole model."""
+    rng = np.random.default_rng(seed)
     order = rng.permutation(len(corpus.rows))
     held_out, train = np.split(order, [min(MAX_HELD_OUT, round(HELD_OUT * len(order)))])
     steps = _steps(corpus.rows.lengths[train], token_budget)
@@ -116,25 +147,7 @@ def adapt(
         model.requires_grad_(True)
     before = pretraining.perplexity(model, corpus, held_out, seed, precision)
     learn(head_steps, steps, RECIPE)
-    after = pretraining.perplexity(model, corpus, held_out, seed, precision)
-    result = DomainAdaptation(
-        folder=folder if after < before else checkpoint.folder,
-        kept=after < before,
-        perplexity_before=before,
-        perplexity_after=after,
-        texts=len(order),
-        tokens=int(corpus.rows.lengths.sum()),
-        vocabulary=len(corpus.used),
-        steps=steps,
-        seconds=time.perf_counter() - started,
-        new_head=not trained_head,
-    )
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    if result.kept:
-        masked_lm.save_encoder(model, corpus.used, checkpoint, part)
-    _put(part, folder, key, result)
-    return result
+    return before, pretraining.perplexity(model, corpus, held_out, seed, precision), steps
 
 
 def _steps(lengths: np.ndarray, token_budget: int) -> int:
