@@ -113,10 +113,11 @@ def test_operations_of_a_step_are_those_that_a_hand_counts(task: Task) -> None:
     lengths = np.array([10, 10, 20, 20])
     bare, padded = training_flops(task, lengths)
     width, layers, labels = 32, 3, 2
-    weights = layers * (4 * width**2 + 2 * width * 2 * width)
-    outside = width**2 + labels * width  # pooler and head, once a text
-    assert bare == 6 * weights * 15 + 6 * outside + 12 * 250 * width * layers
-    assert padded == 6 * weights * 20 + 6 * outside + 12 * 400 * width * layers
+    above_attention = width**2 + 2 * width * 2 * width  # of a layer
+    weights = layers * (3 * width**2 + above_attention) - above_attention
+    once = above_attention + width**2 + labels * width  # the last layer's, the pooler's and the head's: once a text
+    assert bare == 6 * weights * 15 + 6 * once + 12 * 250 * width * layers
+    assert padded == 6 * weights * 20 + 6 * once + 12 * 400 * width * layers
 
 
 def test_a_crew_shares_orders_and_says_what_broke() -> None:
