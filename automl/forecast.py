@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,16 +18,13 @@ KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in t
 
 
 def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]:
-    """The configurations that the study would try first, asked in memory."""
-    import optuna
+    """The configurations that the study would try first: its recipes, then what the sampler proposes unseen."""
+    from automl.tuning.proposals import Proposer
 
-    from automl.tuning.plan import make_sampler
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=make_sampler(prepared.request.seed, 0), direction="maximize")
-    study.enqueue_trial(prepared.space.defaults(prepared.depth))
-    fixed, searched = prepared.space.fixed(), prepared.space.distributions(prepared.depth)
-    return [fixed | study.ask(searched).params for _ in range(count)]
+    space, depth = prepared.space, prepared.depth
+    proposer, recipes = Proposer(space, depth, prepared.request.seed), space.recipes(depth)
+    proposed = [proposer.propose() for _ in range(count - len(recipes))]
+    return [space.params(params) for params in (recipes + proposed)[:count]]
 
 
 def forecast(prepared: Prepared) -> str:
@@ -37,7 +33,7 @@ def forecast(prepared: Prepared) -> str:
     mean_epochs = sum(Params(**one).num_train_epochs for one in first_configurations(prepared, 20)) / 20
     request = prepared.request
     workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
-    examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.train)
+    examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.labelled)
     minutes = (examples / (speed * workers) + START_SECONDS) / 60
     return (
         f"about {minutes:.1f} to {2 * minutes:.1f} min with {workers} workers: {speed:.0f} examples/s a worker "
@@ -56,7 +52,7 @@ def _examples_per_second(prepared: Prepared) -> float:
 
     torch.set_num_threads(max(1, int(prepared.request.cpus_per_trial)))
     tokenizer = load_tokenizer(prepared.checkpoint)
-    rows = _head(prepared.splits.train, PROBE_ROWS)
+    rows = _head(prepared.splits.labelled, PROBE_ROWS)
     encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
     model: Any
     model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
@@ -73,4 +69,4 @@ def _examples_per_second(prepared: Prepared) -> float:
 
 
 def _head(rows: Rows, count: int) -> Rows:
-    return replace(rows, inputs=rows.inputs[:count], labels=rows.labels[:count])
+    return rows.take(np.arange(min(count, len(rows))))

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ from automl.study import Study, open_study, readable_url
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
 
-SECONDS_AFTER_TRIALS = 10.0  # of a time limit: reading the test split and writing the folder
+SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
+SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
 
 def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:
@@ -33,7 +35,9 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     Raises:
         NothingUsable: no trial was completed.
     """
-    from automl.tuning.plan import Search, make_sampler
+    from automl.tuning.plan import Search
+    from automl.tuning.policy import Policy
+    from automl.verdict import measured_baselines
     from automl.workload import CACHE
 
     request = prepared.request
@@ -45,25 +49,40 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         _cache_removed(prepared.folder / CACHE),
     ):
         resumed = study.recover()
-        done = sum(trial.state is not State.WAITING for trial in study.trials())
-        study.use_sampler(make_sampler(request.seed, len(study.trials())))
         _record_facts(study, prepared)
+        policy = Policy(
+            prepared.splits.n_folds,
+            request.seed,
+            prepared.space.recipes(prepared.depth),
+            repeats=2 if prepared.splits.n_folds == 1 else 0,
+            budget=request.budget,
+        )
         plan = Search(
             study,
-            prepared.space.distributions(prepared.depth),
-            prepared.space.fixed(),
+            prepared.space,
+            prepared.depth,
+            policy,
             budget=request.budget,
             progress=progress,
-            facts={"seed": request.seed, "data": prepared.splits.fingerprint[:16], "versions": versions()},
-            deadline=started + request.time_limit - SECONDS_AFTER_TRIALS if request.time_limit else None,
+            target=request.target,
+            facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
+            deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
         )
-        if done < request.budget:
-            study.enqueue(prepared.space.defaults(prepared.depth))
-            _run_trials(plan, study, prepared, progress, resumed=len(resumed))
+        with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
+            baselines = beside.submit(measured_baselines, prepared)
+            if not plan.over:
+                _run_trials(plan, study, prepared, progress, resumed=len(resumed))
 
         from automl.outcome import finish
 
-        return finish(study, prepared, progress, started=started, interrupted=plan.interrupted)
+        return finish(
+            study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
+        )
+
+
+def _seconds_after_trials(prepared: Prepared) -> float:
+    weights = sum(path.stat().st_size for path in prepared.checkpoint.folder.glob("*.safetensors"))
+    return SECONDS_TO_END + SECONDS_A_TEST_ROW * len(prepared.splits.test) * max(weights / 1e8, 0.1)
 
 
 def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progress, *, resumed: int) -> None:
@@ -106,7 +125,6 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "metric": prepared.kind.metric,
         "model": prepared.checkpoint.name,
         "search_space": prepared.space.name,
-        "fixed": prepared.space.fixed(),
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,

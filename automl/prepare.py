@@ -40,9 +40,13 @@ class Request:
     model: str = checkpoint.DEFAULT_MODEL
     search_space: str = "default"
     time_limit: float | None = None
+    target: float | None = None
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
+    metric: str | None = None
+    group_column: str | None = None
+    folds: int | None = None
     max_length: int = MAX_LENGTH
     unlabelled: Path | None = None
     mask_model: str | None = None
@@ -79,7 +83,7 @@ class Prepared:
     @property
     def identity(self) -> dict[str, str]:
         """Fingerprints of what is searched over; a study never holds two."""
-        data = f"{self.splits.fingerprint} {self.max_length} tokens, seed {self.request.seed}"
+        data = f"{self.splits.fingerprint} {self.max_length} tokens, seed {self.request.seed}, by {self.kind.metric}"
         if self.unlabelled:
             data += f", unlabelled {hashlib.sha256(repr(self.unlabelled).encode()).hexdigest()}"
         return {
@@ -127,8 +131,15 @@ def prepare(request: Request) -> Prepared:
     _require_resources(request)
     space = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
-    kind = kind_of(task.kind)
-    choices = Choices(request.seed, request.train_size, request.text_column, request.label_column)
+    kind = kind_of(task.kind, request.metric)
+    choices = Choices(
+        request.seed,
+        request.train_size,
+        request.text_column,
+        request.label_column,
+        request.folds,
+        request.group_column,
+    )
     splits = make_splits(task, kind, choices)
     found = checkpoint.resolve(request.model, offline=request.offline)
     max_length = min(request.max_length, checkpoint.max_positions(found) - _virtual_tokens(space))
@@ -161,7 +172,7 @@ def _virtual_tokens(space: SearchSpace) -> int:
 def _unlabelled(request: Request, splits: Splits) -> tuple[str, ...]:
     if request.unlabelled is None:
         return ()
-    return read_unlabelled(request.unlabelled, request.text_column, (*splits.validation.inputs, *splits.test.inputs))
+    return read_unlabelled(request.unlabelled, request.text_column, (*splits.labelled.inputs, *splits.test.inputs))
 
 
 def _augmenters(request: Request, space: SearchSpace, own: Checkpoint) -> tuple[Checkpoint | None, Translators | None]:
@@ -213,16 +224,24 @@ def _require_resources(request: Request) -> None:
 def describe_data(prepared: Prepared) -> dict[str, Any]:
     """What the plan, the study and the model card say about the data."""
     names, splits = prepared.splits.label_names, prepared.splits
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    parts = {"labelled": splits.labelled, "test": splits.test}
+    held_out = int((splits.folds >= 0).sum())
     counts = {name: np.bincount(rows.labels, minlength=len(names)).tolist() for name, rows in parts.items()}
     return {
         "source": prepared.task.source,
         "licence": prepared.task.licence,
         "fingerprint": splits.fingerprint,
         "rows": {name: len(rows) for name, rows in parts.items()},
+        "folds": splits.n_folds,
+        "held_out": held_out,
+        "compared": (
+            f"{splits.n_folds}-fold cross-validation over all {held_out} labelled rows"
+            if splits.n_folds > 1
+            else f"{held_out} of the labelled rows, held out from training"
+        ),
         "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
         "dropped": dict(splits.dropped),
-        "imbalance": imbalance(splits.train.labels, len(names)).sentence(names),
+        "imbalance": imbalance(splits.labelled.labels, len(names)).sentence(names),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,19 @@ from automl.prepare import Prepared, describe_data
 
 def result_text(result: Mapping[str, Any]) -> str:
     """What the search found, what it is worth, where it is and what to do next."""
-    winner, test, trials = result["winner"], result["test"], result["trials"]
+    winner, test, trials, estimate = result["winner"], result["test"], result["trials"], result["estimate"]
     lines = [
         "",
-        f"Winner: trial {winner['trial']} of {sum(trials.values())} "
+        f"Winner: the configuration of trial {winner['trial']}{f', {arm}' if (arm := winner['arm']) else ''}, in "
+        f"{len(winner['trainings'])} trainings; {sum(trials.values())} trials in all "
         f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['fail']} failed)",
         *(f"  {name} = {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         "",
-        f"{result['metric']:<28}{'validation':>10}   test, 95 % interval ({test['rows']} rows)",
+        f"Expected on unseen data: {result['metric']} {estimate['value']:.3f} "
+        f"({estimate['low']:.3f} – {estimate['high']:.3f}, 95 %), from {result['data']['compared']}",
+        *_no_better(result["not_distinguishable_from"]),
+        "",
+        f"{result['metric']:<34}{'held out':>10}   test, 95 % interval ({test['rows']} rows)",
         _score_line("this model", result["validation"], test),
         *(
             _score_line(name.replace("_", " "), scores["validation"], scores["test"])
@@ -29,20 +34,18 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
-    if distilled := result["distilled"]:
-        lines.append(
-            f"Plain transformers has no class for technique {distilled['technique']}: what is shipped, and tested, "
-            f"was taught by the winner and has {distilled['validation']:.3f} on validation."
-        )
+    lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
     ended = sum(trials.values())
     if ended < result["budget"]:
-        why = "interrupted" if result["interrupted"] else "stopped early"
-        lines.append(f"{why.capitalize()} after {ended} of {result['budget']} trials: the same command goes on.")
+        if result["interrupted"]:
+            lines.append(f"Interrupted after {ended} of {result['budget']} trials: the same command goes on.")
+        else:
+            lines.append(f"Ended after {ended} of {result['budget']} trials: time was up, or more was unlikely to pay.")
     if result["stand_in"]:
         lines.append(result["stand_in"])
-    if winner["params"]["technique"] == "prefix_tuning":
+    if result["needs_peft"]:
         lines.append(f"A prefix needs peft to load: the lines are in {result['model_dir']}/README.md.")
         return "\n".join(lines)
     call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
@@ -55,7 +58,8 @@ def plan_text(prepared: Prepared) -> str:
     from automl.forecast import first_configurations, forecast
 
     data, request = describe_data(prepared), prepared.request
-    distributions = prepared.space.distributions(prepared.depth)
+    arms = {arm.name: prepared.space.distributions(prepared.depth, arm.name) for arm in prepared.space.arms}
+    distributions = {name: one for searched in arms.values() for name, one in searched.items()}
     lines = [
         f"Task      {prepared.task.name} ({prepared.kind.name}, metric {prepared.kind.metric})",
         f"Data      {data['source']}, fingerprint {data['fingerprint'][:16]}",
@@ -68,7 +72,7 @@ def plan_text(prepared: Prepared) -> str:
         f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
         f"up to {prepared.max_length} tokens",
         f"Space     {prepared.space.name}, {len(distributions)} params searched",
-        *(f"  {name:<29}{_range(distribution)}" for name, distribution in distributions.items()),
+        *(f"  {name:<44}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
         "First configurations",
         *(
@@ -93,8 +97,12 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _no_better(names: Sequence[str]) -> list[str]:
+    return [f"It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}"] if names else []
+
+
 def _score_line(name: str, validation: float, test: Mapping[str, float]) -> str:
-    return f"{name:<28}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
+    return f"{name:<34}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
 
 
 def _range(distribution: Any) -> str:

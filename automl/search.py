@@ -46,11 +46,37 @@ def command(
     label_column: Annotated[
         str | None, typer.Option(help="Column with the label. (default: found by name)", rich_help_panel=DATA)
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What models are chosen by: accuracy, macro_f1 (every label counts the same) or matthews. "
+            "(default: accuracy)",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column whose equal values belong together, such as an author: never parted between training and "
+            "held-out rows.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Parts of the labelled rows that are held out in turn; 1 holds out a fifth. (default: 10 below 300 "
+            "rows, 5 below 1500, else 1; 1 where validation rows are given)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     train_size: Annotated[
         int | None,
         typer.Option(
             min=4,
-            help="Rows for training and validation together. (default: all; 1000 for large named tasks)",
+            help="Labelled rows to use. (default: all; 1000 for large named tasks)",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -94,6 +120,12 @@ def command(
     ] = "default",
     time_limit: Annotated[
         float | None, typer.Option(min=1, help="Seconds for everything. (default: none)", rich_help_panel=SEARCH)
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Value of the metric at which nothing new is tried any more. (default: none)", rich_help_panel=SEARCH
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of splits, sampler and training.", rich_help_panel=SEARCH)] = 0,
     workers: Annotated[
@@ -154,9 +186,13 @@ def command(
         model=model,
         search_space=search_space,
         time_limit=time_limit,
+        target=target,
         train_size=train_size,
         text_column=text_column,
         label_column=label_column,
+        metric=metric,
+        group_column=group_column,
+        folds=folds,
         max_length=max_length,
         unlabelled=unlabelled,
         mask_model=mask_model,

@@ -17,7 +17,7 @@ IDENTITY = "identity"  # study attribute: what this study is a search over; neve
 
 
 class Study:
-    """One search's record: ask for a trial, report its values, end it. Trials are known by their number."""
+    """One search's record: start a trial, report its values, end it. Trials are known by their number."""
 
     def __init__(self, study: optuna.Study, storage: optuna.storages.RDBStorage) -> None:
         self._study = study
@@ -37,37 +37,40 @@ class Study:
         """Record one fact (JSON) about the study as a whole."""
         self._study.set_user_attr(name, value)
 
-    def use_sampler(self, sampler: optuna.samplers.BaseSampler) -> None:
-        """Who proposes new trials from now on."""
-        self._study.sampler = sampler
-
     def trials(self) -> list[Trial]:
         """Every trial, by number."""
         return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
 
-    def enqueue(self, params: Mapping[str, Any]) -> None:
-        """Have `params` tried before the sampler is asked. A configuration already there is not added again."""
-        self._study.enqueue_trial(dict(params), skip_if_exists=True)
+    def again(self) -> Trial | None:
+        """A trial that was given back, RUNNING from now on as it was; None where none waits."""
+        import optuna
 
-    def ask(self, distributions: Mapping[str, Any], facts: Mapping[str, Any]) -> Trial:
-        """The next trial to run, RUNNING from now on: one that waits (interrupted or queued) first, else a new one."""
-        asked = self._study.ask(dict(distributions))
-        self._live[asked.number] = asked
-        self._set(asked.number, facts)
-        return self._frozen(asked.number)
+        if not self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+            return None
+        return self._resume()
+
+    def start(self, params: Mapping[str, Any], distributions: Mapping[str, Any], facts: Mapping[str, Any]) -> Trial:
+        """A new trial of these params, RUNNING from now on.
+
+        Args:
+            distributions: what each of the params was chosen from.
+            facts: recorded with it. A trial without the fact "configuration" is the first of a new one.
+        """
+        import optuna
+
+        waiting = optuna.trial.create_trial(
+            state=optuna.trial.TrialState.WAITING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=dict(facts),
+        )
+        self._study.add_trial(waiting)  # in one write: a process that dies here leaves a trial that can be run
+        return self._resume()
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record a running trial's value at a step; a repeated trial's values replace those of its first attempt."""
         trial = self._live[number]
         trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
-
-    def values_at(self, step: int, *, without: int) -> list[float]:
-        """What every other trial than `without` had at a step, whatever became of it."""
-        return [
-            trial.intermediate_values[step]
-            for trial in self._study.get_trials(deepcopy=False)
-            if trial.number != without and step in trial.intermediate_values
-        ]
 
     def end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
@@ -79,7 +82,7 @@ class Study:
         return self._frozen(number)
 
     def release(self, number: int) -> None:
-        """Give an unfinished trial back: it keeps its number and params, waits, and is run again by the next `ask`."""
+        """Give an unfinished trial back: it keeps its number, params and facts, and waits until `again` is asked."""
         self._wait(self._live.pop(number)._trial_id)
 
     def recover(self) -> list[int]:
@@ -109,6 +112,12 @@ class Study:
                 f"the study database stopped answering: {_first_line(error)}; what was recorded is safe: when it is "
                 "back (or the disk has room), the same command goes on"
             ) from error
+
+    def _resume(self) -> Trial:
+        """The trial that waits longest."""
+        asked = self._study.ask()
+        self._live[asked.number] = asked
+        return self._frozen(asked.number)
 
     def _wait(self, trial_id: int) -> None:
         import optuna

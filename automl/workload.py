@@ -16,7 +16,7 @@ from automl.prepare import Prepared
 from automl.progress import Notice, PhaseStarted, Progress
 from automl.records import Encoded
 from automl.study import Study
-from automl.training.data import TrainingData
+from automl.training.data import StudyData
 from automl.training.domain_adaptation import adapt
 from automl.training.precision import best_precision
 from automl.training.worker import WorkerSetup
@@ -34,6 +34,7 @@ def worker_setup(prepared: Prepared, study: Study, progress: Progress, device: s
     return WorkerSetup(
         weights=starting_weights(prepared, study, progress, device),
         kind=prepared.kind.name,
+        metric=prepared.kind.metric,
         label_names=prepared.splits.label_names,
         data=replace(
             data,
@@ -57,7 +58,7 @@ def starting_weights(prepared: Prepared, study: Study, progress: Progress, devic
     progress.emit(PhaseStarted("adapting the encoder to the task's own text"))
     adaptation = adapt(
         weights["pretrained"],
-        [*prepared.splits.train.inputs, *prepared.unlabelled],
+        [*prepared.splits.labelled.inputs, *prepared.unlabelled],
         (prepared.folder / "domain_adapted").resolve(),
         seed=prepared.request.seed,
         max_length=prepared.max_length,
@@ -76,27 +77,26 @@ def resources(prepared: Prepared, device: str = "cpu") -> Resources:
     return Resources(prepared.mask_model, prepared.translators, device)
 
 
-def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str) -> tuple[Encoded, TrainingData]:
-    """Every text once: training rows, validation rows, then the copies of each augmentation that can be chosen."""
-    train, validation = prepared.splits.train, prepared.splits.validation
-    parts = [encode(tokenizer, split.inputs, split.labels, prepared.max_length) for split in (train, validation)]
-    begin = len(train) + len(validation)
+def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str) -> tuple[Encoded, StudyData]:
+    """Every text once: the labelled rows, then the copies of each augmentation that can be chosen."""
+    labelled = prepared.splits.labelled
+    parts = [encode(tokenizer, labelled.inputs, labelled.labels, prepared.max_length)]
+    begin = len(labelled)
     copies = {}
     for name in prepared.space.values("augmentation"):
         if name == "none":
             continue
-        progress.emit(PhaseStarted(f"altering copies of the training texts: {name}"))
+        progress.emit(PhaseStarted(f"altering copies of the labelled texts: {name}"))
         made = _copies(prepared, name, device)
-        parts += [encode(tokenizer, texts, train.labels, prepared.max_length) for texts in made]
-        copies[name] = begin + np.arange(len(made) * len(train)).reshape(len(made), len(train))
+        parts += [encode(tokenizer, texts, labelled.labels, prepared.max_length) for texts in made]
+        copies[name] = begin + np.arange(len(made) * len(labelled)).reshape(len(made), len(labelled))
         begin += copies[name].size
-    numbers = np.arange(len(train) + len(validation))
     rows = concatenate(parts)
-    return rows, TrainingData(rows, numbers[: len(train)], numbers[len(train) :], 0, copies)
+    return rows, StudyData(rows, prepared.splits.folds, 0, copies)
 
 
 def _copies(prepared: Prepared, name: str, device: str) -> list[list[str]]:
     count = prepared.space.largest("augmentation_copies", default=1)
     folder = Path(prepared.folder / "augmented")
-    inputs = prepared.splits.train.inputs
+    inputs = prepared.splits.labelled.inputs
     return make_copies(inputs, name, count, prepared.request.seed, resources(prepared, device), folder)

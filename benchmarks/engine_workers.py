@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from automl.data.batches import concatenate
+from automl.data.folds import ALWAYS_TRAINED
 from automl.models import vocabulary
 from automl.records import Encoded
-from automl.training.data import TrainingData
+from automl.training.data import StudyData
 from automl.training.worker import TrialWorker, WorkerSetup
 from benchmarks.engine_crew import crew
 from benchmarks.engine_setup import KIND, Task
@@ -58,10 +59,9 @@ def worker_setup(task: Task, train: Encoded, validation: Encoded, folder: Path, 
         weights={"pretrained": replace(task.model, folder=task.model.folder.resolve())},
         kind=KIND,
         label_names=task.splits.label_names,
-        data=TrainingData(
+        data=StudyData(
             rows=vocabulary.renumber(rows, used),
-            train=np.arange(len(train)),
-            validation=np.arange(len(train), len(rows)),
+            folds=np.where(np.arange(len(rows)) < len(train), ALWAYS_TRAINED, 0),
             pad_token_id=int(np.searchsorted(used, task.tokenizer.pad_token_id)),
         ),
         used_tokens=used,

@@ -114,9 +114,10 @@ def test_operations_of_a_step_are_those_that_a_hand_counts(task: Task) -> None:
     bare, padded = training_flops(task, lengths)
     width, layers, labels = 32, 3, 2
     weights = layers * (4 * width**2 + 2 * width * 2 * width)
-    outside = width**2 + labels * width  # pooler and head, once a text
-    assert bare == 6 * weights * 15 + 6 * outside + 12 * 250 * width * layers
-    assert padded == 6 * weights * 20 + 6 * outside + 12 * 400 * width * layers
+    last = width**2 + 2 * width * 2 * width  # what the last layer does after its attention: at the first token alone
+    outside = width**2 + labels * width + last  # pooler and head, once a text
+    assert bare == 6 * (weights - last) * 15 + 6 * outside + 12 * 250 * width * layers
+    assert padded == 6 * (weights - last) * 20 + 6 * outside + 12 * 400 * width * layers
 
 
 def test_a_crew_shares_orders_and_says_what_broke() -> None:

@@ -87,6 +87,11 @@ def test_an_unknown_column_lists_those_there_are(command: Command, tmp_path: Pat
     refused(command(task=rows, text_column="body"), "'body'", "'text', 'label'")
 
 
+def test_a_group_column_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(30))
+    refused(command(task=rows, group_column="author"), "'author'", "--group-column", "'text', 'label'")
+
+
 def test_an_ambiguous_column_lists_the_candidates(command: Command, tmp_path: Path) -> None:
     rows = [{"title": "a b " + row["text"], "body": row["text"], "label": row["label"]} for row in make_rows(30)]
     refused(command(task=write_csv(tmp_path / "rows.csv", rows)), "--text-column", "'title', 'body', 'label'")
@@ -120,7 +125,7 @@ def test_a_label_column_of_floats(command: Command, tmp_path: Path) -> None:
 
 def test_a_search_space_reports_all_its_problems_with_their_lines(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(30))
-    text = SPACE.replace("learning_rate", "lerning_rate").replace("low: 1, high: 4", "low: 4, high: 1") + "extra: 1\n"
+    text = SPACE.replace("learning_rate", "lerning_rate").replace("low: 6, high: 10", "low: 10, high: 6") + "extra: 1\n"
     code, output = command(task=rows, search_space=write_space(tmp_path / "bad.yaml", text))
     assert code == 2
     lines = output.splitlines()
@@ -223,7 +228,8 @@ def test_a_package_with_the_wrong_checksum(command: Command, tmp_path: Path) -> 
 
 def test_a_budget_of_nothing_and_an_unknown_option(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(60))
-    for code, _ in (command(task=rows, budget=0), command("--bugdet", "3", task=rows), command()):
+    wrong = (command(task=rows, budget=0), command(task=rows, folds=0), command("--bugdet", "3", task=rows), command())
+    for code, _ in wrong:
         assert code == 2
 
 
@@ -232,8 +238,7 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(command: Command, tmp_pa
     code, text = command("--dry-run", task=rows)
     assert code == 0
     for part in (
-        "64 rows",
-        "16 rows",
+        "80 rows",
         "20 rows",
         "1 rows: empty text",
         "learning_rate",

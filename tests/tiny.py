@@ -79,9 +79,9 @@ SPACE = """\
 name: tiny
 description: short trials for tests
 params:
-  learning_rate: {type: float, low: 1.0e-3, high: 1.0e-2, log: true, default: 5.0e-3}
-  num_train_epochs: {type: int, low: 1, high: 4, default: 3}
-  frozen_layers: {type: layers, low: 0.0, high: 0.7, default: 0.0}
+  learning_rate: {type: float, low: 1.0e-3, high: 5.0e-3, log: true, default: 2.0e-3}
+  num_train_epochs: {type: int, low: 6, high: 10, default: 8}
+  frozen_layers: {type: layers, low: 0.0, high: 0.67, default: 0.0}
   augmentation: {type: categorical, choices: [none, random_edits], default: none}
   per_device_train_batch_size: 8
 """

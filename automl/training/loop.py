@@ -13,7 +13,6 @@ import numpy as np
 
 from automl.data.batches import collate, evaluation_batches, on_device, training_batches
 from automl.data.imbalance import balanced_epoch, label_weights
-from automl.metrics import METRICS
 from automl.models.first_token import first_token_alone
 from automl.models.layers import encoder_layers, evaluating, freeze
 from automl.models.replay import Replay
@@ -85,8 +84,8 @@ def train(
         weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
         recipe = replace(recipe, label_weights=torch.from_numpy(weights).to(device))
     batches_per_epoch = math.ceil(len(rows) / params.per_device_train_batch_size)
-    patience = params.early_stopping_patience
-    total = params.max_steps or batches_per_epoch * params.num_train_epochs
+    patience = params.early_stopping_patience if len(data.held_out) else 0
+    total = params.max_steps or max(batches_per_epoch * params.num_train_epochs, params.min_steps)
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
 
     depth = len(encoder_layers(model))
@@ -96,7 +95,7 @@ def train(
     averager = Averager(optimizer.weights.flats, params.weight_averaging, params.ema_decay, total)
     mixing = torch.Generator(device).manual_seed(seed)
 
-    best_value, best_step, best_weights, worse = -math.inf, 0, optimizer.weights.snapshot(), 0
+    best, worse = -math.inf, 0
     started, done, examples, loss_sum, since = time.perf_counter(), 0, 0, torch.zeros((), device=device), 0
     unlike = collate(data.rows, rows[np.argsort(data.rows.lengths[rows])[[0, -1]]], data.pad_token_id, device)
     with first_token_alone(model, unlike), computing_in(model, precision), replaying(model, cached) as replay:
@@ -133,20 +132,33 @@ def train(
                     )
                 loss_sum, since = torch.zeros((), device=device), 0
                 with _averaged(averager, optimizer.weights):
-                    logits = predict_logits(model, data.rows, data.pad_token_id, data.validation, cached, replay)
-                    value = METRICS[kind.metric](data.rows.labels[data.validation], kind.predict(logits))
-                    worse = 0 if value > best_value else worse + 1
-                    if value >= best_value or not patience:  # on a tie the later step: it has seen more
-                        best_value, best_step, best_weights = value, evaluate_at[done], optimizer.weights.snapshot()
-                yield Report(evaluate_at[done], STEPS, value, train_loss, examples / (time.perf_counter() - started))
+                    logits = predict_logits(model, data.rows, data.pad_token_id, data.held_out, cached, replay)
+                    value, held_out_loss = data.judge(kind, logits)
+                    speed = examples / (time.perf_counter() - started)
+                    report = Report(evaluate_at[done], STEPS, value, held_out_loss, train_loss, speed)
+                    worth = -math.inf if value is None else value
+                    worse = 0 if worth > best else worse + 1
+                    if worth >= best or not patience:  # on a tie the later step: it has seen more
+                        best, kept, kept_logits, kept_weights = worth, report, logits, optimizer.weights.snapshot()
+                yield report
                 if done == total or 0 < patience <= worse:
                     total = done
                     break
 
-    optimizer.weights.restore(best_weights)
+    optimizer.weights.restore(kept_weights)
     seconds = time.perf_counter() - started
-    layers = cached.layers if cached else 0
-    yield TrialResult(best_value, best_step, seconds, examples, examples / seconds, precision, layers, accumulation)
+    yield TrialResult(
+        value=kept.value,
+        loss=kept.loss,
+        logits=kept_logits,
+        best_step=kept.step,
+        seconds=seconds,
+        train_examples=examples,
+        examples_per_second=examples / seconds,
+        precision=precision,
+        cached_layers=cached.layers if cached else 0,
+        accumulation=accumulation,
+    )
 
 
 def predict_logits(
@@ -166,6 +178,8 @@ def predict_logits(
 
     rows = np.arange(len(data)) if rows is None else rows
     device = str(next(model.parameters()).device)
+    if not len(rows):
+        return np.zeros((0, model.config.num_labels), dtype=np.float32)
     order, logits = [], []
     with evaluating(model), torch.inference_mode():
         for batch in evaluation_batches(data.lengths[rows]):

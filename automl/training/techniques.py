@@ -18,7 +18,7 @@ from automl.records import Report, TrialResult
 from automl.tasks.kinds import Kind
 from automl.training.cache import CachedStates, StateCache, fingerprint
 from automl.training.contrastive import train_contrastive
-from automl.training.data import TrainingData
+from automl.training.data import StudyData, TrainingData
 from automl.training.feature_store import shared_arrays
 from automl.training.features import POOLINGS, pooled_states, train_features
 from automl.training.heads import Head
@@ -54,55 +54,63 @@ class Finished:
 class Trainer:
     """What the trials of a study have in common. With a `cache` folder, workers share what they compute."""
 
-    data: TrainingData
+    data: StudyData
     kind: Kind
     cache: Path | None
     features: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # starting weights -> pooling -> states
 
     def train(
-        self, base: Base, params: Params, *, seed: int, precision: str, accumulation: int = 1
+        self, base: Base, params: Params, *, seed: int, fold: int | None, precision: str, accumulation: int = 1
     ) -> Iterator[Report | Finished]:
-        """Train one configuration: reports, and last its end."""
-        params = settled(params, base.model)
+        """Train one configuration: reports, and last its end.
+
+        Args:
+            fold: what is held out; None holds nothing out.
+        """
+        params, data = settled(params, base.model), self.data.fold(fold)
         if params.technique == "features":
-            yield from self._fit_head(base, params, seed, precision)
+            yield from self._fit_head(base, params, data, seed, precision)
             return
         model = fresh_copy(base, seed)
         if params.technique == "contrastive":
-            yield from self._train_contrastive(model, params, seed, precision)
+            yield from self._train_contrastive(model, params, data, seed, precision)
             return
         shape(model, params, base.text_start)
         by_columns(model)
         training = train(
             model,
             params,
-            self.data,
+            data,
             self.kind,
             seed=seed,
             precision=precision,
-            cached=self._states(model, base, params, precision),
+            cached=self.states(model, base, params, data, precision),
             pretrained=_still_pretrained(model, base) if params.mixout or params.pretrained_decay else {},
             accumulation=accumulation,
         )
         for item in training:
             yield item if isinstance(item, Report) else Finished(item, trained_tensors(model))
 
-    def _fit_head(self, base: Base, params: Params, seed: int, precision: str) -> Iterator[Report | Finished]:
+    def _fit_head(
+        self, base: Base, params: Params, data: TrainingData, seed: int, precision: str
+    ) -> Iterator[Report | Finished]:
         labels = base.model.config.num_labels
         states = self.pooled_states(base, precision)
-        training = train_features(states, params, self.data, self.kind, seed=seed, n_labels=labels)
+        training = train_features(states, params, data, self.kind, seed=seed, n_labels=labels)
         yield from _finished_with_head(training, dict)
 
-    def _train_contrastive(self, model: Any, params: Params, seed: int, precision: str) -> Iterator[Report | Finished]:
+    def _train_contrastive(
+        self, model: Any, params: Params, data: TrainingData, seed: int, precision: str
+    ) -> Iterator[Report | Finished]:
         by_columns(model)
-        training = train_contrastive(model, params, self.data, self.kind, seed=seed, precision=precision)
+        training = train_contrastive(model, params, data, self.kind, seed=seed, precision=precision)
         yield from _finished_with_head(training, lambda: trained_tensors(model))
 
-    def _states(self, model: Any, base: Base, params: Params, precision: str) -> CachedStates | None:
+    def states(self, model: Any, base: Base, params: Params, data: TrainingData, precision: str) -> CachedStates | None:
         """What the frozen layers put out for every row of the trial, if they are frozen and there is room."""
         if self.cache is None or not params.frozen_layers or params.technique not in CACHEABLE:
             return None
-        rows = np.concatenate([self.data.training_rows(params), self.data.validation])
+        rows = np.concatenate([data.training_rows(params), data.held_out])
         with computing_in(model, precision):
             return StateCache(self.cache).states(
                 model,
@@ -167,5 +175,6 @@ def _finished_with_head(
                 yield item
             else:
                 results.append(item)
-    own = {HEAD + name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in head.tensors().items()}
+    arrays = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in head.tensors().items()}  # [] would be [1]
+    own = {HEAD + name: torch.from_numpy(array) for name, array in arrays.items()}
     yield Finished(results[0], {**tensors(), **own})

@@ -15,11 +15,11 @@ import numpy as np
 from automl.models import checkpoint, vocabulary
 from automl.models.checkpoint import Checkpoint
 from automl.params import Params
-from automl.records import Report
+from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
-from automl.training.data import TrainingData
-from automl.training.distillation import distil
-from automl.training.keep import read_tensors, write_tensors
+from automl.training.data import StudyData
+from automl.training.distillation import answers, targets, teach
+from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
 from automl.training.loop import TrainingDiverged
 from automl.training.precision import best_precision, keep_freed_memory
 from automl.training.techniques import Base, Finished, Trainer
@@ -32,13 +32,14 @@ class WorkerSetup:
     weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
     kind: str
     label_names: Sequence[str]
-    data: TrainingData  # token ids count within `used_tokens`
+    data: StudyData  # token ids count within `used_tokens`
     used_tokens: np.ndarray  # [used] int64
-    checkpoints: Path  # folder of the trials' checkpoints
+    checkpoints: Path  # folder of the trials' checkpoints and predictions
     threads: int
     device: str
     text_start: int = 0  # tokens that the tokenizer puts before a text
     cache: Path | None = None  # folder of what the workers of a machine share; None: each computes all of it
+    metric: str | None = None  # that trials are compared by; None: the kind's own
     precision: str | None = None  # None: what the device is best at
 
 
@@ -53,14 +54,26 @@ class TrialWorker:
         threadpool_limits(setup.threads)  # of numpy and scikit-learn, which torch does not ask
         keep_freed_memory()
         self._setup = setup
-        self._trainer = Trainer(setup.data, kind_of(setup.kind), setup.cache)
+        self._trainer = Trainer(setup.data, kind_of(setup.kind, setup.metric), setup.cache)
         self._precision = setup.precision or best_precision(setup.device)
         self._bases: dict[str, Base] = {}
         self._base("pretrained")
         self._free_since = time.time()
 
-    def run(self, number: int, params: Mapping[str, Any], seed: int) -> Generator[dict[str, Any], None, None]:
-        """Train one configuration.
+    def work(self, order: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """Do what is ordered; "job" names the method. Yields its reports, and last its end."""
+        arguments = {name: value for name, value in order.items() if name != "job"}
+        if order["job"] == "trial":
+            yield from self.run(**arguments)
+        elif order["job"] == "answer":
+            yield {**self.answer(**arguments), "final": True}
+        else:
+            yield {**self.teach(**arguments), "final": True}
+
+    def run(
+        self, number: int, params: Mapping[str, Any], seed: int, fold: int | None = 0
+    ) -> Generator[dict[str, Any], None, None]:
+        """Train one configuration, with one fold held out (None: with none).
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
         the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
@@ -68,35 +81,61 @@ class TrialWorker:
         """
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in self._attempts(Params(**params), seed):
+        for item in self._attempts(Params(**params), seed, fold):
             busy += time.time() - resumed  # training and evaluation alone
-            facts = asdict(item) if isinstance(item, Report) else {**asdict(item.result), "final": True}
-            saved = {} if isinstance(item, Report) else self._save(number, item)
+            facts = asdict(item) if isinstance(item, Report) else {**_facts(item.result), "final": True}
+            saved = {} if isinstance(item, Report) else self._save(f"trial-{number:05d}", item)
             cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
             self._free_since = time.time()
             yield {**facts, **cost, **self._memory(), **saved}
             resumed = time.time()
 
-    def distil(self, number: int, params: Mapping[str, Any], path: Path, sha256: str, seed: int) -> dict[str, Any]:
-        """Teach a plain model to answer like a trial's; its value, and the checkpoint that was written.
+    def answer(self, number: int, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
+        """What a trial's model says of every row of the study, written beside its checkpoint.
 
         Args:
             params: of the trial, as `path` and `sha256` are those of its checkpoint.
         """
-        tensors, _ = read_tensors(path, sha256)
+        tensors, _ = read_tensors(Path(path), sha256)
         whole = Params(**params)
-        base = self._base(whole.starting_weights)
-        for item in distil(self._trainer, base, whole, tensors, seed=seed, precision=self._precision):
+        logits = answers(self._trainer, self._base(whole.starting_weights), whole, tensors, self._precision)
+        file = self._setup.checkpoints / f"answers-{number:05d}.logits"
+        return {"answers": str(file), "answers_sha256": write_logits(file, logits)}
+
+    def teach(
+        self, name: str, params: Mapping[str, Any], committee: Sequence[tuple[str, str]], seed: int, fold: int | None
+    ) -> dict[str, Any]:
+        """Train a plain model on what a committee says; how it ended, and the checkpoint that was written.
+
+        Args:
+            params: of the student.
+            committee: files that `answer` wrote for each member, and their SHA-256.
+            fold: what is held out; None for the model that is shipped.
+        """
+        whole = Params(**params)
+        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee])
+        lesson = teach(
+            self._trainer,
+            self._base(whole.starting_weights),
+            whole,
+            wanted,
+            seed=seed,
+            fold=fold,
+            precision=self._precision,
+        )
+        for item in lesson:
             if isinstance(item, Finished):
                 end = item
-        return {**asdict(end.result), **self._save(number, end, "distilled")}
+        return {**_facts(end.result), **self._save(f"lesson-{name}", end)}
 
-    def _attempts(self, params: Params, seed: int) -> Iterator[Report | Finished]:
+    def _attempts(self, params: Params, seed: int, fold: int | None) -> Iterator[Report | Finished]:
         precision, accumulation = self._precision, 1
         base = self._base(params.starting_weights)
         while True:
             try:
-                yield from self._trainer.train(base, params, seed=seed, precision=precision, accumulation=accumulation)
+                yield from self._trainer.train(
+                    base, params, seed=seed, fold=fold, precision=precision, accumulation=accumulation
+                )
                 return
             except TrainingDiverged:
                 if precision == "float32":
@@ -119,9 +158,12 @@ class TrialWorker:
             self._bases[name] = Base(model.to(setup.device), new, found.sha256, setup.text_start)
         return self._bases[name]
 
-    def _save(self, number: int, end: Finished, what: str = "trial") -> dict[str, Any]:
-        path = self._setup.checkpoints / f"{what}-{number:05d}.safetensors"
+    def _save(self, name: str, end: Finished) -> dict[str, Any]:
+        path = self._setup.checkpoints / f"{name}.safetensors"
+        logits = path.with_suffix(".logits")
         return {
+            "predictions": str(logits),
+            "predictions_sha256": write_logits(logits, end.result.logits),
             "checkpoint": str(path),
             "checkpoint_sha256": write_tensors(path, end.tensors, self._setup.used_tokens),
         }
@@ -144,6 +186,11 @@ class TrialWorker:
         gc.collect()
         if self._setup.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+
+def _facts(result: TrialResult) -> dict[str, Any]:
+    """What is recorded of it; its logits are saved beside the weights."""
+    return {name: value for name, value in vars(result).items() if name != "logits"}
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -3,61 +3,66 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import median
+from typing import Any
 
-from automl.progress import Notice, Progress, TrialEnded, TrialReported, TrialStarted
+from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
-from automl.selection import best_trial
+from automl.spaces import SearchSpace
 from automl.study import Study
-from automl.tuning.pruning import goes_on
+from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.tuning.finals import Finals
+from automl.tuning.orders import Order
+from automl.tuning.policy import RACE, Cell, Job, Policy, cell_of, configurations
+from automl.tuning.proposals import Proposer
+from automl.tuning.pruning import goes_on, seed_goes_on
 
-if TYPE_CHECKING:
-    import optuna
-
-
-def make_sampler(seed: int, trials: int) -> optuna.samplers.BaseSampler:
-    """TPE over all params. A study with `trials`, waiting ones included, goes on with new random numbers."""
-    import optuna
-
-    return optuna.samplers.TPESampler(seed=seed + trials, n_startup_trials=10)
-
-
+LAST_STEPS = 1.7  # trainings: the committee answers, then its student learns from more rows than a fold has
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
 class Search:
-    """Asks the study for trials within the budget, feeds it their reports, and ends each of them once.
+    """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
+        depth: encoder layers of the model, which the space's shares of it are counted in.
         budget: trials to start in the study's whole life, pruned and failed ones included.
-        facts: recorded in every trial before it runs (seed, fingerprints, versions).
+        facts: recorded in every trial before it runs (fingerprints, versions).
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
+        target: value at which nothing new is tried any more.
     """
 
     def __init__(
         self,
         study: Study,
-        distributions: Mapping[str, Any],
-        fixed: Mapping[str, Any],
+        space: SearchSpace,
+        depth: int,
+        policy: Policy,
         *,
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
         deadline: float | None = None,
+        target: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
-        self._distributions = distributions
-        self._fixed = fixed
+        self._space = space
+        self._depth = depth
+        self._policy = policy
         self._progress = progress
         self._facts = facts
-        self._deadline = deadline
-        self._clock = clock
-        self._left = budget - sum(trial.state is not State.WAITING for trial in study.trials())
+        self._began, self._deadline, self._clock = clock(), deadline, clock
+        self._budget = budget
+        trials = study.trials()
+        self._started = sum(trial.state is not State.WAITING for trial in trials)
+        self._proposer = Proposer(space, depth, policy.seed, trials)
         self._running: dict[int, _Running] = {}
-        self._best = best_trial(study.trials())
+        self._finals: Finals | None = None
+        self._target = target
+        self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
         self._broken = 0
@@ -72,32 +77,151 @@ class Search:
             self._progress.emit(Notice("warning", f"{why}: running trials are given back, the best so far is exported"))
         return self.interrupted or late
 
-    def ask(self) -> Trial | None:
-        """The next trial, with every param it needs; None when there is none to start."""
-        if self._left <= 0 or self.stopping or self._broken >= HOPELESS:
+    @property
+    def used(self) -> float:
+        """Share of the budget that is used up: of trials, or of the time, whichever is further."""
+        trials = self._started / self._budget
+        if self._target_reached(self._study.trials()):
+            return 1.0
+        if self._deadline is None:
+            return trials
+        return max(trials, (self._clock() - self._began) / max(self._deadline - self._reserve() - self._began, 1e-9))
+
+    @property
+    def running(self) -> bool:
+        """Whether something is under way, whose end may bring more to do."""
+        return bool(self._running) or (self._finals is not None and self._finals.running)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, without asking for it."""
+        trials = self._study.trials()
+        if any(trial.state is State.WAITING for trial in trials):
+            return False
+        if self._started < self._budget and self._policy.next(trials, self.used) is not None:
+            return False
+        finals = self._last_steps()
+        return finals is None or not finals.open
+
+    def ask(self) -> Order | None:
+        """The next thing to do; None when there is none to start now."""
+        if self.stopping or self._broken >= HOPELESS:
             return None
-        trial = self._study.ask(self._distributions, self._facts)
-        self._left -= 1
-        params = {**self._fixed, **trial.params}
-        self._running[trial.number] = _Running(params, self._clock())
+        trial = self._study.again() or self._new()
+        if trial is not None:
+            return self._start(trial)
+        if self._running:  # which may still change who wins
+            return None
+        self._finals = self._finals or self._last_steps()
+        order = self._finals.next() if self._finals else None
+        if order is not None:
+            self._progress.emit(PhaseStarted(f"{order.name}: a plain model is to learn from all models of the winner"))
+        return order
+
+    def done(self, step: str, facts: Mapping[str, Any]) -> None:
+        """Record the end of one of the last steps."""
+        if self._finals is not None:
+            self._finals.done(step, facts)
+
+    def broke(self, step: str, error: str) -> None:
+        """One of the last steps failed."""
+        if self._finals is not None:
+            self._finals.failed(step, error)
+        self._progress.emit(Notice("warning", f"{step}: {error}; the winner's own model is shipped in its place"))
+
+    def _last_steps(self) -> Finals | None:
+        leader = self._policy.leader(configurations(self._study.trials()))
+        return None if leader is None else Finals(self._study, leader, self._space.params(leader.params))
+
+    def _start(self, trial: Trial) -> Order:
+        self._started += 1
+        params, cell = self._space.params(trial.params), cell_of(trial)
+        self._running[trial.number] = _Running(
+            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params)
+        )
+        self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, params))
-        return Trial(trial.number, trial.state, params, None, {}, trial.facts)
+        payload = {"job": "trial", "number": trial.number, "params": params, "seed": cell.seed, "fold": cell.fold}
+        return Order(f"trial {trial.number}", trial.number, payload)
+
+    def _new(self) -> Trial | None:
+        if self._started >= self._budget:
+            return None
+        trials = self._study.trials()
+        job = self._policy.next(trials, self.used)
+        if job is None or (trials and not self._in_time(job, trials)):
+            return None
+        if job.stage == RACE and not self._racing:
+            self._racing = True
+            self._progress.emit(Notice("info", self._why_racing(trials)))
+        params = self._proposer.propose() if job.params is None else job.params
+        facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
+        if job.configuration is not None:
+            facts["configuration"] = job.configuration
+        distributions = self._space.distributions(self._depth, self._space.arm_of(params))
+        return self._study.start(params, distributions, facts)
+
+    def _why_racing(self, trials: Sequence[Trial]) -> str:
+        found = configurations(trials)
+        why = "that share of the budget is used"
+        if self._target_reached(trials):
+            why = f"one has reached the target of {self._target:g}"
+        elif self._policy.settled(found):
+            why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
+        entrants = len(self._policy.admitted(found, 1))
+        return (
+            f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
+        )
+
+    def _target_reached(self, trials: Sequence[Trial]) -> bool:
+        return self._target is not None and any((trial.value or 0.0) >= self._target for trial in trials)
+
+    def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
+        """Whether a training would still end before the last steps have to begin, by what like ones took."""
+        if self._deadline is None:
+            return True
+        if job.configuration is not None:
+            trials = [trials[job.configuration]]
+        seconds = [trial.facts["seconds"] for trial in trials if trial.state is State.COMPLETE]
+        return bool(self._clock() + (median(seconds) if seconds else 0.0) <= self._deadline - self._reserve())
+
+    def _reserve(self) -> float:
+        """Seconds that the last steps will take, by what a training like the student's took."""
+        trials = self._study.trials()
+        leader = self._policy.leader(configurations(trials))
+        if leader is None:
+            return 0.0
+        plain = self._space.params(leader.params).get("technique", "fine_tuning") not in NOT_EXPRESSIBLE
+        alike = leader.trials.values() if plain else trials  # a student of these is a training of its own kind
+        done = [trial.facts["seconds"] for trial in alike if trial.state is State.COMPLETE]
+        return LAST_STEPS * max(done, default=0.0)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
-        self._running[number].facts.update(facts)
+        running = self._running[number]
+        running.facts.update(facts)
         self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
-        return goes_on(step, value, self._study.values_at(step, without=number))
+        others = [
+            trial.intermediate[step]
+            for trial in self._study.trials()
+            if trial.number != number
+            and step in trial.intermediate
+            and cell_of(trial) == running.cell
+            and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
+        ]
+        rule = seed_goes_on if running.stage == RACE else goes_on
+        return rule(step, value, others)
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
-        """End a trial that ran its whole schedule. Of the checkpoints only the best so far is kept."""
-        trial = self._end(number, State.COMPLETE, value, facts)
-        best, self._best = self._best, best_trial([trial, self._best] if self._best else [trial])
-        loser = best if self._best is trial else trial
-        if loser is not None and "checkpoint" in loser.facts:
-            Path(loser.facts["checkpoint"]).unlink(missing_ok=True)
+        """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""
+        self._end(number, State.COMPLETE, value, facts)
+        trials = self._study.trials()
+        kept = self._policy.worth_keeping(trials)
+        for trial in trials:
+            if trial.number not in kept and "checkpoint" in trial.facts:
+                Path(trial.facts["checkpoint"]).unlink(missing_ok=True)
 
     def prune(self, number: int) -> None:
         """End a trial that was stopped because it is weak."""
@@ -120,6 +244,7 @@ class Search:
         running = self._running.pop(number)
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
+        self._proposer.ended(trial)
         self._progress.emit(
             TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
         )
@@ -127,9 +252,8 @@ class Search:
 
 
 class _Running:
-    """A trial between ask and end: its full params, when it started, and the facts of its last report."""
+    """A trial between start and end: its full params, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float) -> None:
-        self.params = params
-        self.started = started
+    def __init__(self, params: Mapping[str, Any], started: float, cell: Cell, stage: str, arm: str) -> None:
+        self.params, self.started, self.cell, self.stage, self.arm = params, started, cell, stage, arm
         self.facts: dict[str, Any] = {}

@@ -57,6 +57,43 @@ def test_equal_seeds_give_equal_trainings(found: checkpoint.Checkpoint, data: Tr
     assert values[0] != values[2]
 
 
+def test_it_tells_what_the_kept_weights_say_of_the_held_out_rows(
+    found: checkpoint.Checkpoint, data: TrainingData
+) -> None:
+    model, reports, result = run(found, data)
+    logits = predict_logits(model, data.rows, 0, data.held_out)
+    np.testing.assert_allclose(result.logits, logits, rtol=1e-4, atol=1e-5)
+    labels = data.rows.labels[data.held_out]
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert result.loss == pytest.approx(loss.item(), rel=1e-4)
+    assert result.loss == reports[-1].loss != reports[0].loss
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_without_held_out_rows_it_has_no_value_and_keeps_its_last_step(
+    found: checkpoint.Checkpoint, data: TrainingData, patience: int
+) -> None:
+    params = FAST.model_copy(update={"early_stopping_patience": patience})
+    model, reports, result = run(found, replace(data, held_out=np.arange(0)), params)
+    assert [report.step for report in reports] == [1, 2, 4, 6, 8], "nothing tells it to stop early"
+    assert {(report.value, report.loss) for report in reports} == {(None, None)}
+    assert (result.value, result.loss, result.best_step) == (None, None, 8)
+    assert result.logits.shape == (0, 2)
+    watched, *_ = run(found, data, FAST)
+    for one, other in zip(model.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(one, other), "looking at held-out rows changes nothing"
+
+
+@pytest.mark.parametrize(("epochs", "least", "steps"), [(1, 40, 40), (4, 40, 60), (1, 0, 15)])
+def test_a_training_has_at_least_so_many_steps_and_whole_batches(
+    found: checkpoint.Checkpoint, data: TrainingData, epochs: int, least: int, steps: int
+) -> None:
+    params = FAST.model_copy(update={"num_train_epochs": epochs, "min_steps": least})
+    _, reports, result = run(found, data, params)
+    assert result.train_examples == 8 * steps
+    assert reports[-1].step == 8
+
+
 @pytest.mark.parametrize("patience", [0, 2])
 def test_it_ends_with_the_last_steps_weights_or_with_early_stopping_the_best_ones(
     found: checkpoint.Checkpoint, data: TrainingData, patience: int
@@ -70,9 +107,11 @@ def test_it_ends_with_the_last_steps_weights_or_with_early_stopping_the_best_one
             break
     else:
         pytest.fail("no seed gave a better step before the last: the test needs another step size")
-    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
-    right = np.mean(predictions == data.rows.labels[data.validation])
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.held_out))
+    right = np.mean(predictions == data.rows.labels[data.held_out])
     assert right == result.value == (best if patience else reports[-1].value)
+    assert (KIND.predict(result.logits) == predictions).all()
+    assert (result.best_step == reports[-1].step) == (not patience)
 
 
 def test_a_schedule_shorter_than_its_evaluation_points_still_ends_at_eight_eighths(
@@ -150,9 +189,9 @@ def test_stopping_the_iteration_stops_the_training(found: checkpoint.Checkpoint,
 
 def test_predictions_come_in_the_order_of_the_rows(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     model = fresh(found)
-    together = predict_logits(model, data.rows, 0, data.validation)
+    together = predict_logits(model, data.rows, 0, data.held_out)
     for place in (0, 7, 59):
-        alone = predict_logits(model, data.rows, 0, data.validation[place : place + 1])
+        alone = predict_logits(model, data.rows, 0, data.held_out[place : place + 1])
         np.testing.assert_allclose(alone[0], together[place], rtol=1e-4, atol=1e-5)
 
 
@@ -218,6 +257,7 @@ def test_a_batch_in_parts_trains_like_the_whole(found: checkpoint.Checkpoint, da
         {"balanced_sampling": True},
         {"augmentation": "typos"},
         {"max_steps": 20},
+        {"min_steps": 40},
     ],
     ids=lambda changed: next(iter(changed)),
 )
@@ -241,8 +281,8 @@ def test_every_param_of_a_recipe_changes_the_training(
 def test_averaged_weights_are_those_evaluated_and_kept(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     params = FAST.model_copy(update={"weight_averaging": "swa", "learning_rate": 0.02})
     model, reports, result = run(found, data, params)
-    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
-    assert np.mean(predictions == data.rows.labels[data.validation]) == result.value == reports[-1].value
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.held_out))
+    assert np.mean(predictions == data.rows.labels[data.held_out]) == result.value == reports[-1].value
 
 
 def test_early_stopping_stops_and_keeps_the_best(found: checkpoint.Checkpoint, data: TrainingData) -> None:
@@ -274,7 +314,7 @@ def test_soft_targets_are_learned(found: checkpoint.Checkpoint, data: TrainingDa
     wanted[:, 1] -= 0.4
     model = fresh(found)
     list(train(model, FAST, data, KIND, seed=0, targets=wanted))
-    logits = torch.from_numpy(predict_logits(model, data.rows, 0, data.validation))
+    logits = torch.from_numpy(predict_logits(model, data.rows, 0, data.held_out))
     assert float(logits.softmax(-1)[:, 0].mean()) == pytest.approx(0.9, abs=0.08)
 
 

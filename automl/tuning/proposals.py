@@ -1,0 +1,80 @@
+"""New configurations from Optuna's sampler, which sees each configuration once: as it did where all were compared."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from automl.records import State, Trial
+from automl.tuning.policy import SEARCH
+
+if TYPE_CHECKING:
+    import optuna
+
+    from automl.spaces import SearchSpace
+
+RANDOM_FIRST = 8  # configurations, recipes among them, before the sampler learns from what it saw
+
+
+class Proposer:
+    """Tree-structured Parzen estimators over a conditional space.
+
+    It has a study of its own, in memory: repeats of a good configuration on other folds would look to it like further,
+    better or worse, configurations. It is made anew from the record when a search goes on.
+    """
+
+    def __init__(self, space: SearchSpace, depth: int, seed: int, trials: Iterable[Trial] = ()) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._space, self._depth = space, depth
+        known = [trial for trial in trials if trial.facts["stage"] == SEARCH]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group is called experimental
+            sampler = optuna.samplers.TPESampler(
+                seed=seed + len(known), n_startup_trials=RANDOM_FIRST, multivariate=True, group=True
+            )
+        self._study = optuna.create_study(sampler=sampler, direction="maximize")
+        self._open: dict[int, optuna.Trial] = {}
+        self._proposed: optuna.Trial | None = None
+        for trial in known:
+            self.started(trial)
+            if trial.state not in (State.WAITING, State.RUNNING):
+                self.ended(trial)
+
+    def propose(self) -> dict[str, Any]:
+        """A configuration to try, as Optuna names its params."""
+        self._proposed = self._ask()
+        return dict(self._proposed.params)
+
+    def started(self, trial: Trial) -> None:
+        """A configuration runs: others are proposed elsewhere meanwhile. Repeats of one are passed over."""
+        if trial.facts["stage"] != SEARCH or trial.number in self._open:  # or one that was given back, and runs again
+            return
+        proposed, self._proposed = self._proposed, None
+        if proposed is None or proposed.params != trial.params:  # a recipe, or a trial of an earlier run
+            self._study.enqueue_trial(dict(trial.params))
+            proposed = self._ask()
+        self._open[trial.number] = proposed
+
+    def ended(self, trial: Trial) -> None:
+        """What became of it."""
+        own = self._open.pop(trial.number, None)
+        if own is None:
+            return
+        for step, value in sorted(trial.intermediate.items()):
+            own.report(value, step)
+        done = trial.state is State.COMPLETE
+        self._study.tell(own, trial.value if done else None, state=_state(trial.state.value))
+
+    def _ask(self) -> optuna.Trial:
+        trial = self._study.ask()
+        self._space.suggest(trial, self._depth)
+        return trial
+
+
+def _state(name: str) -> optuna.trial.TrialState:
+    import optuna
+
+    return optuna.trial.TrialState[name]

@@ -1,0 +1,201 @@
+"""A committee answers for every row as its models would, and one plain model learns to answer like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from automl.errors import NothingUsable
+from automl.export.folder import build_model
+from automl.models import checkpoint, vocabulary
+from automl.params import Params
+from automl.records import Rows, Splits
+from automl.tasks.kinds import kind_of
+from automl.training.data import StudyData, TrainingData
+from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT, student_params, targets
+from automl.training.keep import read_logits, write_logits
+from automl.training.loop import predict_logits
+from automl.training.worker import TrialWorker, WorkerSetup
+from tests.training.conftest import LABELS
+
+KIND = kind_of("classification")
+FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
+EXPRESSIBLE = {
+    "fine_tuning": {"frozen_layers": 1, "reinitialized_layers": 1},
+    "lora": {"technique": "lora", "frozen_layers": 1},
+    "ia3": {"technique": "ia3"},
+    "bitfit": {"technique": "bitfit"},
+    "prompt_tuning": {"technique": "prompt_tuning", "num_virtual_tokens": 4},
+    "prefix_tuning": {"technique": "prefix_tuning", "num_virtual_tokens": 4},
+}
+WITH_HEADS = {
+    "features": {"technique": "features", "feature_source": "all"},
+    "a mixture of layers": {"technique": "features", "feature_source": "weighted_last_four"},
+    "neighbours": {"technique": "features", "feature_head": "knn", "pooling": "max"},
+    "contrastive": {"technique": "contrastive", "frozen_layers": 1},
+}
+
+
+@pytest.fixture(scope="module")
+def worker(
+    found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
+) -> TrialWorker:
+    used = vocabulary.used_tokens([study_data.rows], 0)
+    folder = tmp_path_factory.mktemp("trials")
+    setup = WorkerSetup(
+        weights={"pretrained": found},
+        kind="classification",
+        label_names=LABELS,
+        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
+        used_tokens=used,
+        checkpoints=folder,
+        threads=1,
+        device="cpu",
+        text_start=1,
+        cache=folder / "cache",
+        precision="float32",
+    )
+    return TrialWorker(setup)
+
+
+def trained(worker: TrialWorker, params: Mapping[str, Any], number: int = 0, seed: int = 0) -> dict[str, Any]:
+    *_, last = worker.run(number, {**FAST, **params}, seed=seed, fold=0)
+    return last
+
+
+def answered(worker: TrialWorker, params: Mapping[str, Any], last: dict[str, Any], number: int = 0) -> tuple[str, str]:
+    said = worker.answer(number, {**FAST, **params}, last["checkpoint"], last["checkpoint_sha256"])
+    return said["answers"], said["answers_sha256"]
+
+
+def read(said: tuple[str, str]) -> np.ndarray:
+    return read_logits(Path(said[0]), said[1])
+
+
+def exported(found: checkpoint.Checkpoint, params: Mapping[str, Any], last: dict[str, Any]) -> Any:
+    nothing = Rows((), np.zeros(0, np.int64))
+    splits = Splits(nothing, np.zeros(0, np.int64), nothing, LABELS, "")  # only the names are used
+    path, sha256 = Path(last["checkpoint"]), last["checkpoint_sha256"]
+    return build_model(found, KIND, splits, Params(**{**FAST, **params}), path, sha256, 1)
+
+
+@pytest.mark.parametrize("name", EXPRESSIBLE)
+def test_a_model_answers_as_it_will_when_it_is_exported(
+    worker: TrialWorker, found: checkpoint.Checkpoint, data: TrainingData, name: str
+) -> None:
+    last = trained(worker, EXPRESSIBLE[name])
+    logits = read(answered(worker, EXPRESSIBLE[name], last))
+    model = exported(found, EXPRESSIBLE[name], last)
+    np.testing.assert_allclose(logits, predict_logits(model, data.rows, 0), rtol=1e-3, atol=1e-4)
+    seen = read_logits(Path(last["predictions"]), last["predictions_sha256"])
+    np.testing.assert_allclose(logits[data.held_out], seen, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", WITH_HEADS)
+def test_a_model_with_a_head_of_its_own_answers_as_it_did_in_its_trial(
+    worker: TrialWorker, data: TrainingData, name: str
+) -> None:
+    last = trained(worker, WITH_HEADS[name])
+    logits = read(answered(worker, WITH_HEADS[name], last))
+    assert logits.shape == (len(data.rows), 2), "every row, altered copies included"
+    seen = read_logits(Path(last["predictions"]), last["predictions_sha256"])
+    np.testing.assert_allclose(logits[data.held_out], seen, rtol=1e-3, atol=1e-3)
+
+
+def test_a_checkpoint_that_is_not_the_trials_own_does_not_answer(worker: TrialWorker) -> None:
+    last = trained(worker, {})
+    with pytest.raises(NothingUsable, match="hash differs"):
+        worker.answer(0, FAST, last["checkpoint"], "0" * 64)
+
+
+def test_targets_are_the_mean_of_the_members_probabilities() -> None:
+    sure, unsure = np.array([[1000.0, 0.0], [0.0, 1000.0]]), np.zeros((2, 2))
+    np.testing.assert_allclose(targets([sure, unsure]), [[0.75, 0.25], [0.25, 0.75]])
+    np.testing.assert_allclose(targets([unsure + 7]), [[0.5, 0.5], [0.5, 0.5]])
+    many = [np.random.default_rng(seed).normal(size=(20, 3)).astype(np.float32) * 5 for seed in range(4)]
+    mean = targets(many)
+    assert mean.dtype == np.float32
+    np.testing.assert_allclose(mean.sum(axis=1), 1, rtol=1e-5)
+    expected = np.mean([torch.from_numpy(logits).softmax(-1).numpy() for logits in many], axis=0)
+    np.testing.assert_allclose(mean, expected, rtol=1e-5)
+
+
+def test_a_student_is_trained_as_its_members_were_where_that_gives_a_plain_model() -> None:
+    plain = Params(**FAST, frozen_layers=2)
+    assert student_params(plain) == plain
+    for technique in (*NOT_EXPRESSIBLE, "lora", "prefix_tuning"):
+        own = Params(technique=technique, starting_weights="domain_adapted", augmentation="typos", learning_rate=0.05)
+        student = student_params(own)
+        assert student.technique == "fine_tuning"
+        assert (student.starting_weights, student.augmentation) == ("domain_adapted", "typos")
+        assert student.learning_rate == STUDENT.learning_rate
+
+
+@pytest.fixture(scope="module")
+def committee(worker: TrialWorker) -> list[tuple[str, str]]:
+    """What three seeds of one configuration say."""
+    ends = [trained(worker, {}, number, seed=number) for number in range(10, 13)]
+    return [answered(worker, {}, last, number) for number, last in enumerate(ends, start=10)]
+
+
+def test_a_student_comes_close_to_its_committee_also_where_it_saw_nothing(
+    worker: TrialWorker, found: checkpoint.Checkpoint, data: TrainingData, committee: list[tuple[str, str]]
+) -> None:
+    mean = targets([read(said) for said in committee])
+    rehearsal = worker.teach("rehearsal", FAST, committee, seed=0, fold=0)
+    said = predict_logits(exported(found, {}, rehearsal), data.rows, 0)
+    np.testing.assert_allclose(
+        said[data.held_out],
+        read_logits(Path(rehearsal["predictions"]), rehearsal["predictions_sha256"]),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+    agrees = (said.argmax(1) == mean.argmax(1))[data.held_out]
+    assert agrees.mean() > 0.9
+    together = float(np.mean(mean.argmax(1)[data.held_out] == data.rows.labels[data.held_out]))
+    assert rehearsal["value"] > together - 0.1
+
+
+def test_the_student_that_is_shipped_learns_from_every_labelled_row_and_from_no_label(
+    worker: TrialWorker, found: checkpoint.Checkpoint, study_data: StudyData, tmp_path: Path
+) -> None:
+    # A committee that is always wrong: who learned labels would be right.
+    wrong = np.where(study_data.rows.labels[:, None] == np.arange(2), -4.0, 4.0).astype(np.float32)
+    file = tmp_path / "wrong.logits"
+    student = worker.teach("student", FAST, [(str(file), write_logits(file, wrong))], seed=0, fold=None)
+    assert student["value"] is None
+    assert student["train_examples"] == FAST["num_train_epochs"] * len(study_data.folds)
+    said = predict_logits(exported(found, {}, student), study_data.rows, 0)[: len(study_data.folds)]
+    assert np.mean(said.argmax(1) == study_data.rows.labels[: len(study_data.folds)]) < 0.1
+
+
+def test_what_a_committee_says_of_held_out_rows_is_not_read(
+    worker: TrialWorker, data: TrainingData, committee: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    blind = read(committee[0]).copy()
+    blind[data.held_out] *= -1
+    file = tmp_path / "blind.logits"
+    members = [committee[0], (str(file), write_logits(file, blind))]
+    lessons = [worker.teach(f"of {place}", FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
+    assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
+    assert lessons[0]["value"] == lessons[1]["value"], "which is measured by labels"
+
+
+def test_lessons_are_reproducible_and_altered_copies_are_part_of_them(
+    worker: TrialWorker, committee: list[tuple[str, str]]
+) -> None:
+    first, again, other = (worker.teach("one", FAST, committee, seed=seed, fold=0) for seed in (0, 0, 1))
+    assert first["checkpoint_sha256"] == again["checkpoint_sha256"] != other["checkpoint_sha256"]
+    more = worker.teach("one", {**FAST, "augmentation": "typos"}, committee, seed=0, fold=0)
+    assert more["train_examples"] == 2 * first["train_examples"]
+
+
+def test_answers_that_were_changed_teach_nothing(worker: TrialWorker, committee: list[tuple[str, str]]) -> None:
+    with pytest.raises(NothingUsable, match="hash differs"):
+        worker.teach("none", FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)
