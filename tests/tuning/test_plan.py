@@ -113,7 +113,7 @@ def test_a_repeat_of_a_good_configuration_knows_which_one_it_repeats(study: Stud
     )
 
 
-def test_weak_configurations_are_stopped_early_and_compared_in_their_own_cell_alone(study: Study) -> None:
+def test_weak_configurations_are_stopped_early(study: Study) -> None:
     search, _ = make_search(study, 20, n_folds=2)
     for value, expected in ((0.5, True), (0.9, True), (0.8, False), (0.95, True)):
         number = ask(search)
@@ -122,14 +122,22 @@ def test_weak_configurations_are_stopped_early_and_compared_in_their_own_cell_al
             search.complete(number, value, {})
         else:
             search.prune(number)
-    while study.trials()[-1].facts["stage"] == SEARCH:
-        number = ask(search)
-        if study.trials()[-1].facts["stage"] == SEARCH:
-            search.complete(number, 0.1, {})
-    assert search.report(number, 1, 8, 0.2, {}), "the first in its fold, however weak it is beside those of another"
-    other = ask(search)
-    assert search.report(other, 1, 8, 0.1, {}), "a good configuration is not halved at the first rung"
     assert [trial.state for trial in study.trials()][2] is State.PRUNED
+
+
+def test_a_race_is_run_in_cells_of_their_own(study: Study) -> None:
+    search, _ = make_search(study, 20, n_folds=2)
+    number = ask(search)
+    while study.trials()[number].facts["stage"] == SEARCH:
+        for step in (1, 2):
+            assert search.report(number, step, 8, 0.9, {})
+        search.complete(number, 0.9, {})
+        number = ask(search)
+    other = ask(search)
+    assert study.trials()[other].facts["fold"] == 1
+    for step in (1, 2):
+        assert search.report(number, step, 8, 0.3, {}), "however much harder this fold is than the first"
+    assert search.report(other, 1, 8, 0.1, {}), "a good configuration is not halved at the first rung"
 
 
 def test_techniques_rise_at_different_paces_and_are_not_halved_against_each_other(study: Study) -> None:
@@ -286,27 +294,32 @@ def test_a_winner_of_one_plain_model_has_no_last_steps(study: Study) -> None:
     assert search.ask() is None
 
 
-def test_the_last_steps_follow_when_nothing_runs_any_more(study: Study) -> None:
-    search, told = make_search(study, budget=3, n_folds=2, repeats=0)
-    numbers = [end(search, 0.5)]
-    while (order := search.ask()) and order.number is not None:
-        assert not search.over
-        assert search.ask() is None or study.trials()[order.number].facts["stage"] == SEARCH
-        for trial in study.trials():
-            if trial.state is State.RUNNING:
-                search.complete(trial.number, 0.4, {"checkpoint": "here", "checkpoint_sha256": "a"})
-                numbers.append(trial.number)
-    assert order is not None
-    assert order.payload["job"] == "answer"
+def test_the_last_steps_wait_for_every_trial(study: Study) -> None:
+    search, _ = make_search(study, budget=2, space=HEADS)
+    first, second = ask(search), ask(search)
+    search.complete(first, 0.5, {"checkpoint": "here", "checkpoint_sha256": "a"})
+    assert search.ask() is None, "the other may still win"
     assert search.running
-    assert not search.over
+    search.complete(second, 0.6, {"checkpoint": "here", "checkpoint_sha256": "a"})
+    order = search.ask()
+    assert order is not None
+    assert order.name == f"answers {second}"
+
+
+def test_the_last_steps_end_the_search(study: Study) -> None:
+    search, told = make_search(study, budget=3, n_folds=2)
+    for value in (0.5, 0.6, 0.7):
+        assert not search.over
+        end(search, value)
+    assert [trial.facts["stage"] for trial in study.trials()] == [SEARCH, SEARCH, RACE]
     names = []
-    while order:
+    while order := search.ask():
+        assert search.running
+        assert not search.over
         names.append(order.name)
         search.done(order.name, {"answers": "there", "answers_sha256": "b"})
         assert not search.running
-        order = search.ask()
-    assert names[-2:] == [STUDENT, REHEARSAL]
+    assert names == ["answers 1", "answers 2", STUDENT, REHEARSAL]
     assert search.over
     assert make_search(study, budget=3, n_folds=2)[0].over
     assert not [event for event in told.events if isinstance(event, Notice) and event.level == "warning"]

@@ -1,0 +1,242 @@
+"""The verdict pairs what each model said of rows that it did not see; what is shipped is said, with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from automl.data.folds import ALWAYS_TRAINED
+from automl.errors import NothingUsable
+from automl.models import checkpoint
+from automl.params import Params
+from automl.records import Rows, Splits
+from automl.shipping import choose_shipped
+from automl.spaces import SearchSpace
+from automl.spaces.param import Param
+from automl.spaces.space import Arm
+from automl.study import Study, open_study
+from automl.tasks.kinds import kind_of
+from automl.training.distillation import STUDENT as STUDENT_PARAMS
+from automl.training.keep import write_logits
+from automl.tuning.finals import REHEARSAL, STUDENT
+from automl.tuning.policy import Cell, Policy, configurations
+from automl.verdict import as_facts, decide, gathered, measured_baselines
+from tests.tiny import make_model, make_rows
+
+RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
+SPACE = SearchSpace(
+    "two",
+    "",
+    (),
+    (
+        Arm(
+            "head", "", (Param("technique", "fixed", default="features"), Param("logistic_regression_c", "float", 0, 9))
+        ),
+        Arm("full", "", (RATE,)),
+    ),
+)
+HEAD, FULL, OTHER = (
+    {"arm": "head", "head.logistic_regression_c": 1.0},
+    {"arm": "full", "full.learning_rate": 1e-4},
+    {"arm": "full", "full.learning_rate": 2e-4},
+)
+
+
+def a_prepared(labels: np.ndarray, folds: np.ndarray, **more: Any) -> Any:
+    rows = Rows(tuple(f"text {i}" for i in range(len(labels))), labels)
+    splits = Splits(rows, folds, rows.take(np.arange(2)), ("no", "yes"), "f")
+    request = SimpleNamespace(seed=0)
+    return SimpleNamespace(splits=splits, kind=kind_of("classification"), request=request, space=SPACE, **more)
+
+
+class Recorder:
+    """Writes trials of a study that are right in so many of their held-out rows, the first ones."""
+
+    def __init__(self, study: Study, folder: Path, prepared: Any) -> None:
+        self.study, self.folder, self.prepared = study, folder, prepared
+
+    def __call__(self, params: Mapping[str, Any], cell: Cell, right: float, of: int | None = None) -> int:
+        labels = self.prepared.splits.held_out(cell.fold).labels
+        said = np.where(np.arange(len(labels)) < round(right * len(labels)), labels, 1 - labels)
+        facts = {"stage": "search" if of is None else "race", "fold": cell.fold, "seed": cell.seed}
+        facts |= {} if of is None else {"configuration": of}
+        trial = self.study.start(params, SPACE.distributions(6, str(params["arm"])), facts)
+        path = self.folder / f"{trial.number}.logits"
+        logits = 2.0 * np.eye(2, dtype=np.float32)[said]
+        left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}
+        left |= {"checkpoint": f"{trial.number}.safetensors", "checkpoint_sha256": f"sha {trial.number}"}
+        self.study.end(trial.number, state("COMPLETE"), float(np.mean(said == labels)), left)
+        return trial.number
+
+
+def state(name: str) -> Any:
+    from automl.records import State
+
+    return State[name]
+
+
+@pytest.fixture
+def study() -> Iterator[Study]:
+    with open_study("sqlite://", "s", {}) as study:
+        yield study
+
+
+@pytest.fixture
+def prepared() -> Any:
+    """120 rows in three folds."""
+    return a_prepared(np.arange(120) // 3 % 2, np.arange(120) % 3)
+
+
+@pytest.fixture
+def record(study: Study, tmp_path: Path, prepared: Any) -> Recorder:
+    return Recorder(study, tmp_path, prepared)
+
+
+POLICY = Policy(3, 7, ())
+FIRST, SECOND, THIRD = POLICY.cells
+
+
+def test_what_was_said_of_each_row_comes_from_the_training_that_held_it_out(
+    study: Study, record: Recorder, prepared: Any
+) -> None:
+    good = record(FULL, FIRST, 1.0)
+    dropped = record(HEAD, FIRST, 0.5)
+    record(FULL, THIRD, 0.0, of=good)  # recorded before the second one ended
+    record(FULL, SECOND, 1.0, of=good)
+    evidence = gathered(configurations(study.trials()), POLICY, prepared)
+    labels, folds = prepared.splits.labelled.labels, prepared.splits.folds
+    assert evidence.numbers == [good, dropped]
+    np.testing.assert_array_equal(evidence.predictions(good)[0], np.where(folds == 2, 1 - labels, labels))
+    assert evidence.probabilities[good].max() == pytest.approx(1 / (1 + np.exp(-2)))
+    np.testing.assert_array_equal(evidence.covered(dropped)[0], folds == 0)
+
+
+def test_repeats_on_one_held_out_part_are_repeats_of_the_same_rows(study: Study, tmp_path: Path) -> None:
+    held_out = np.arange(100) >= 80
+    prepared = a_prepared(np.arange(100) % 2, np.where(held_out, 0, ALWAYS_TRAINED))
+    policy, record = Policy(1, 7, (), repeats=2), Recorder(study, tmp_path, prepared)
+    number = record(FULL, policy.cells[0], 1.0)
+    record(FULL, policy.cells[2], 0.5, of=number)
+    evidence = gathered(configurations(study.trials()), policy, prepared)
+    labels = prepared.splits.labelled.labels[held_out]
+    assert evidence.labels.tolist() == labels.tolist()
+    right = evidence.predictions(number) == labels
+    assert right.mean(axis=1).tolist() == [1.0, 0.0, 0.5]
+    assert evidence.covered(number).all(axis=1).tolist() == [True, False, True]
+
+
+def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_other_techniques(
+    study: Study, record: Recorder, prepared: Any
+) -> None:
+    numbers = [record(params, FIRST, right) for params, right in ((HEAD, 0.9), (FULL, 0.95), (OTHER, 0.5))]
+    for number, params, rights in ((numbers[0], HEAD, (0.9, 0.9)), (numbers[1], FULL, (0.5, 0.6))):
+        for cell, right in zip((SECOND, THIRD), rights, strict=True):
+            record(params, cell, right, of=number)
+    labels = prepared.splits.labelled.labels
+    verdict = decide(study, POLICY, prepared, {"majority": np.zeros_like(labels), "twin": labels.copy()})
+    assert verdict.winner.number == numbers[0]
+    assert verdict.value == pytest.approx(0.9, abs=0.02)
+    assert verdict.estimate.low < 0.9 < verdict.estimate.high
+    assert [one.name for one in verdict.differences] == ["majority", "twin", f"full (trial {numbers[1]})"]
+    assert verdict.not_distinguishable_from == ["twin"], "which is even better"
+    facts = as_facts(verdict)
+    assert facts["seeds"] == [7, 8, 9]
+    assert set(facts["differences"]) == {"majority", "twin", f"full (trial {numbers[1]})"}
+
+
+def test_predictions_that_were_changed_are_no_evidence(study: Study, record: Recorder, prepared: Any) -> None:
+    number = record(FULL, FIRST, 0.9)
+    write_logits(record.folder / f"{number}.logits", np.zeros((40, 2), dtype=np.float32))
+    with pytest.raises(NothingUsable, match="hash differs"):
+        decide(study, POLICY, prepared, {})
+
+
+def test_without_a_complete_trial_there_is_no_verdict(study: Study, prepared: Any) -> None:
+    with pytest.raises(NothingUsable, match="no configuration was completed"):
+        decide(study, POLICY, prepared, {})
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
+    return checkpoint.resolve(str(make_model(tmp_path_factory.mktemp("model"))))
+
+
+def test_baselines_do_not_see_the_rows_that_they_are_measured_on(found: checkpoint.Checkpoint) -> None:
+    # Labels that nothing tells: who saw them would know them by heart.
+    texts = tuple(row["text"] for row in make_rows(90))
+    labels = np.random.default_rng(0).integers(0, 2, 90)
+    prepared = a_prepared(labels, np.arange(90) % 3, checkpoint=found, max_length=32)
+    prepared.splits = Splits(Rows(texts, labels), prepared.splits.folds, prepared.splits.test, ("no", "yes"), "f")
+    simple = measured_baselines(prepared)
+    assert set(simple.values) == {
+        "majority",
+        "tfidf_logistic_regression",
+        "frozen_encoder_logistic_regression",
+    }
+    assert all(value < 0.65 for value in simple.values.values())
+    for name, value in simple.values.items():
+        assert np.mean(simple.predictions[name] == labels) == value
+    for baseline in simple.baselines[1:]:
+        knowing = np.mean(baseline.fit(prepared.splits.labelled)(texts) == labels)
+        assert knowing > simple.values[baseline.name] + 0.1
+
+
+def test_a_fold_that_trains_on_one_label_alone_breaks_no_baseline(found: checkpoint.Checkpoint) -> None:
+    prepared = a_prepared(np.array([0] * 8 + [1]), np.array([0, 1, 2] * 3), checkpoint=found, max_length=32)
+    simple = measured_baselines(prepared)
+    assert {name: said[-1] for name, said in simple.predictions.items()} == dict.fromkeys(simple.predictions, 0)
+
+
+class TestShipped:
+    """Of the winner's own model and the student of all its models."""
+
+    def decide(
+        self, study: Study, record: Recorder, prepared: Any, params: Mapping[str, Any], student: float | None
+    ) -> Any:
+        """What is shipped where the winner has 0.95 in each fold, and the student so much in its rehearsal."""
+        number = record(params, FIRST, 0.95)
+        members = [number, record(params, SECOND, 0.95, of=number), record(params, THIRD, 0.95, of=number)]
+        for member in members:
+            study.record(f"answers {member}", {"answers": "there", "answers_sha256": "a"})
+        if student is not None:
+            labels = prepared.splits.held_out(0).labels
+            said = np.where(np.arange(len(labels)) < round(student * len(labels)), labels, 1 - labels)
+            path = record.folder / "rehearsal.logits"
+            sha256 = write_logits(path, np.eye(2, dtype=np.float32)[said])
+            rehearsal = {"value": student, "predictions": str(path), "predictions_sha256": sha256}
+            study.record(STUDENT, {"checkpoint": "student", "checkpoint_sha256": "its sha", "committee": members})
+            study.record(REHEARSAL, {**rehearsal, "committee": members})
+        (winner,) = configurations(study.trials())
+        return choose_shipped(study, winner, prepared, None)  # type: ignore[arg-type]  # nothing is left to tell
+
+    def test_a_student_that_is_about_as_good_is_shipped(self, study: Study, record: Recorder, prepared: Any) -> None:
+        shipped = self.decide(study, record, prepared, FULL, 0.9)
+        assert (shipped.checkpoint, shipped.sha256) == ("student", "its sha")
+        assert shipped.params == Params(learning_rate=1e-4)
+        assert "learned from the 3 models" in shipped.why
+        assert "on fold 0 such a student has 0.900, what it learned from 0.950" in shipped.why
+
+    def test_one_that_is_clearly_worse_is_not(self, study: Study, record: Recorder, prepared: Any) -> None:
+        shipped = self.decide(study, record, prepared, FULL, 0.5)
+        assert (shipped.checkpoint, shipped.sha256) == ("0.safetensors", "sha 0")
+        assert "trial 0's model, which was trained without fold 0" in shipped.why
+        assert "clearly less" in shipped.why
+
+    def test_where_transformers_has_no_class_for_the_winner_it_is_its_student_however_good(
+        self, study: Study, record: Recorder, prepared: Any
+    ) -> None:
+        shipped = self.decide(study, record, prepared, HEAD, 0.5)
+        assert shipped.checkpoint == "student"
+        assert shipped.params == STUDENT_PARAMS
+
+    def test_without_a_student_the_model_of_the_first_fold_is_shipped(
+        self, study: Study, record: Recorder, prepared: Any
+    ) -> None:
+        shipped = self.decide(study, record, prepared, FULL, None)
+        assert (shipped.checkpoint, shipped.sha256) == ("0.safetensors", "sha 0")
+        assert shipped.why == "trial 0's model, which was trained without fold 0"
