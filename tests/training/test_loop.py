@@ -195,8 +195,7 @@ def test_predictions_come_in_the_order_of_the_rows(found: checkpoint.Checkpoint,
         np.testing.assert_allclose(alone[0], together[place], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(("layers", "precision"), [(1, "float32"), (2, "float32"), (3, "float32"), (2, "bfloat16")])
 def test_cached_layers_change_neither_losses_nor_weights(
     found: checkpoint.Checkpoint, data: TrainingData, tmp_path: Path, layers: int, precision: str
 ) -> None:
@@ -262,20 +261,27 @@ def test_a_batch_in_parts_trains_like_the_whole(found: checkpoint.Checkpoint, da
     ids=lambda changed: next(iter(changed)),
 )
 def test_every_param_of_a_recipe_changes_the_training(
-    found: checkpoint.Checkpoint, data: TrainingData, changed: dict[str, Any]
+    found: checkpoint.Checkpoint, data: TrainingData, plain_end: torch.Tensor, changed: dict[str, Any]
 ) -> None:
-    # Labels 2 : 1, so that weights and balanced sampling have something to do.
+    assert not torch.allclose(plain_end, end_of_a_short_training(found, data, **changed), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def plain_end(found: checkpoint.Checkpoint, data: TrainingData) -> torch.Tensor:
+    first, again = (end_of_a_short_training(found, data) for _ in range(2))
+    assert torch.equal(first, again), "what differs does so by its params"
+    return first
+
+
+def end_of_a_short_training(found: checkpoint.Checkpoint, data: TrainingData, **changed: Any) -> torch.Tensor:
+    """All weights in one, [weights]. Labels are 2 : 1, so that weights and balanced sampling have something to do."""
     ones = data.train[data.rows.labels[data.train] == 1]
     uneven = replace(data, train=np.concatenate([data.train[data.rows.labels[data.train] == 0], ones[::2]]))
-    short = FAST.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-3})
-    start = fresh(found)
-    held = {name: value.detach().clone() for name, value in start.named_parameters() if "classifier" not in name}
-    ends = []
-    for params in (short, short.model_copy(update=changed)):
-        model = fresh(found)
-        list(train(model, params, uneven, KIND, seed=0, pretrained=held))
-        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
-    assert not torch.allclose(ends[0], ends[1], rtol=1e-4, atol=1e-6)
+    params = FAST.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-3, **changed})
+    model = fresh(found)
+    held = {name: value.detach().clone() for name, value in model.named_parameters() if "classifier" not in name}
+    list(train(model, params, uneven, KIND, seed=0, pretrained=held))
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def test_averaged_weights_are_those_evaluated_and_kept(found: checkpoint.Checkpoint, data: TrainingData) -> None:
