@@ -53,14 +53,13 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         policy = Policy(
             prepared.splits.n_folds,
             request.seed,
-            prepared.space.recipes(prepared.depth),
+            prepared.space.recipes(),
             repeats=2 if prepared.splits.n_folds == 1 else 0,
             budget=request.budget,
         )
         plan = Search(
             study,
             prepared.space,
-            prepared.depth,
             policy,
             budget=request.budget,
             progress=progress,
@@ -124,7 +123,7 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
         "model": prepared.checkpoint.name,
-        "search_space": prepared.space.name,
+        "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,

@@ -12,7 +12,7 @@ from automl.tuning.policy import SEARCH
 if TYPE_CHECKING:
     import optuna
 
-    from automl.spaces import SearchSpace
+    from automl.spaces import BoundSpace
 
 RANDOM_FIRST = 8  # configurations, recipes among them, before the sampler learns from what it saw
 
@@ -24,11 +24,11 @@ class Proposer:
     better or worse, configurations. It is made anew from the record when a search goes on.
     """
 
-    def __init__(self, space: SearchSpace, depth: int, seed: int, trials: Iterable[Trial] = ()) -> None:
+    def __init__(self, space: BoundSpace, seed: int, trials: Iterable[Trial] = ()) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._depth = space, depth
+        self._space = space
         known = [trial for trial in trials if trial.facts["stage"] == SEARCH]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group is called experimental
@@ -70,7 +70,7 @@ class Proposer:
 
     def _ask(self) -> optuna.Trial:
         trial = self._study.ask()
-        self._space.suggest(trial, self._depth)
+        self._space.suggest(trial)
         return trial
 
 
