@@ -24,10 +24,12 @@ class Finals:
     Args:
         winner: the configuration that is shipped.
         params: its params by their plain names.
+        model: its encoder's short name; all members, and who learns from them, have this one.
     """
 
-    def __init__(self, study: Study, winner: Configuration, params: Mapping[str, Any]) -> None:
+    def __init__(self, study: Study, winner: Configuration, params: Mapping[str, Any], model: str) -> None:
         self._study = study
+        self._model = model
         self._params = Params(**params)
         self.members = [trial for trial in winner.trials.values() if is_member(trial)]
         self._running: set[str] = set()
@@ -89,6 +91,7 @@ class Finals:
             {
                 "job": "answer",
                 "number": trial.number,
+                "model": self._model,
                 "params": self._params.model_dump(),
                 "path": facts["checkpoint"],
                 "sha256": facts["checkpoint_sha256"],
@@ -104,6 +107,7 @@ class Finals:
             {
                 "job": "teach",
                 "name": name,
+                "model": self._model,
                 "params": student_params(self._params).model_dump(),
                 "committee": [(one["answers"], one["answers_sha256"]) for one in said],
                 "seed": members[0].facts["seed"],
