@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,9 +14,10 @@ from automl.records import State, Trial
 from automl.spaces import SearchSpace
 from automl.study import Study
 from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
-from automl.tuning.policy import RACE, Cell, Job, Policy, cell_of, configurations
+from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
@@ -137,7 +139,7 @@ class Search:
         self._started += 1
         params, cell = self._space.params(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params)
+            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, params))
@@ -158,6 +160,8 @@ class Search:
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
+        if job.continues is not None:
+            facts["continues"] = job.continues
         distributions = self._space.distributions(self._depth, self._space.arm_of(params))
         return self._study.start(params, distributions, facts)
 
@@ -206,7 +210,7 @@ class Search:
         others = [
             trial.intermediate[step]
             for trial in self._study.trials()
-            if trial.number != number
+            if configuration_of(trial) != running.configuration
             and step in trial.intermediate
             and cell_of(trial) == running.cell
             and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
@@ -251,9 +255,14 @@ class Search:
         return trial
 
 
+@dataclass
 class _Running:
     """A trial between start and end: its full params, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float, cell: Cell, stage: str, arm: str) -> None:
-        self.params, self.started, self.cell, self.stage, self.arm = params, started, cell, stage, arm
-        self.facts: dict[str, Any] = {}
+    params: Mapping[str, Any]
+    started: float
+    cell: Cell
+    stage: str
+    arm: str
+    configuration: int
+    facts: dict[str, Any] = field(default_factory=dict)

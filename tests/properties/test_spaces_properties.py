@@ -40,7 +40,23 @@ TOKENS = [
     "`",
 ]
 TOKENS += ["---\n", "...\n", "\\U00110000", "\\xZZ", "!!int ", "!!python/object:x ", "\x00", "\ufeff", "\u2028"]
-TOKENS += [".nan", "1e-4", "1_0", "0o7", "1:30", "~", "yes", "٣", "2001-01-01", "9" * 5000, "type", "low", "choices", "recipes", "techniques"]
+TOKENS += [
+    ".nan",
+    "1e-4",
+    "1_0",
+    "0o7",
+    "1:30",
+    "~",
+    "yes",
+    "٣",
+    "2001-01-01",
+    "9" * 5000,
+    "type",
+    "low",
+    "choices",
+    "recipes",
+    "techniques",
+]
 
 
 def load(content: bytes):

@@ -17,10 +17,11 @@ from automl.spaces import SearchSpace
 from automl.spaces.param import Param
 from automl.spaces.space import Arm
 from automl.study import Study, open_study
+from automl.tuning.configurations import configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, LAST_STEPS, Search
-from automl.tuning.policy import RACE, SEARCH, Policy, configurations
+from automl.tuning.policy import RACE, SEARCH, Policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 SPACE = SearchSpace("one", "", (RATE, Param("num_train_epochs", "fixed", default=3)), (Arm(""),))
@@ -286,7 +287,7 @@ class TestTime:
         assert [kind for _, kind in given if kind in (SEARCH, RACE)] == [SEARCH], given
 
 
-def test_a_winner_of_one_plain_model_has_no_last_steps(study: Study) -> None:
+def test_a_winner_that_left_no_model_has_no_last_steps(study: Study) -> None:
     search, _ = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
