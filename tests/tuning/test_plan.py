@@ -287,10 +287,15 @@ class TestTime:
         assert [kind for _, kind in given if kind in (SEARCH, RACE)] == [SEARCH], given
 
 
-def test_a_winner_that_left_no_model_has_no_last_steps(study: Study) -> None:
+def test_a_winner_of_one_plain_model_is_trained_again_on_every_row(study: Study) -> None:
     search, _ = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
+    assert not search.over
+    order = search.ask()
+    assert order is not None
+    assert (order.name, order.number) == ("refit", None)
+    search.done(order.name, {"checkpoint": "here"})
     assert search.over
     assert search.ask() is None
 
