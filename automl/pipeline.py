@@ -54,15 +54,15 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         policy = Policy(
             prepared.splits.n_folds,
             request.seed,
-            prepared.space.recipes(prepared.depth),
+            prepared.space.recipes(),
             repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
             budget=request.budget,
             arm_of=prepared.space.arm_of,
+            arms=[arm.name for arm in prepared.space.arms],
         )
         plan = Search(
             study,
             prepared.space,
-            prepared.depth,
             policy,
             budget=request.budget,
             progress=progress,
@@ -126,7 +126,7 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
         "model": prepared.checkpoint.name,
-        "search_space": prepared.space.name,
+        "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,

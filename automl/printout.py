@@ -64,7 +64,7 @@ def plan_text(prepared: Prepared) -> str:
     from automl.forecast import first_configurations, forecast
 
     data, request = describe_data(prepared), prepared.request
-    arms = {arm.name: prepared.space.distributions(prepared.depth, arm.name) for arm in prepared.space.arms}
+    arms = {arm.name: prepared.space.distributions(arm.name) for arm in prepared.space.arms}
     distributions = {name: one for searched in arms.values() for name, one in searched.items()}
     lines = [
         f"Task      {prepared.task.name} ({prepared.kind.name}, metric {prepared.kind.metric})",
@@ -77,7 +77,7 @@ def plan_text(prepared: Prepared) -> str:
         *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
         f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
         f"up to {prepared.max_length} tokens",
-        f"Space     {prepared.space.name}, {len(distributions)} params searched",
+        f"Space     {prepared.space.written.name}, {len(distributions)} params searched",
         *(f"  {name:<44}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
         "First configurations",

@@ -16,9 +16,7 @@ from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.shipping import choose_shipped
-from automl.spaces import SearchSpace
-from automl.spaces.param import Param
-from automl.spaces.space import Arm
+from automl.spaces import Arm, Param, SearchSpace
 from automl.study import Study, open_study
 from automl.tasks.kinds import kind_of
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
@@ -40,7 +38,7 @@ SPACE = SearchSpace(
         ),
         Arm("full", "", (RATE,)),
     ),
-)
+).over({"tiny": 6})
 HEAD, FULL, OTHER = (
     {"arm": "head", "head.logistic_regression_c": 1.0},
     {"arm": "full", "full.learning_rate": 1e-4},
@@ -66,7 +64,7 @@ class Recorder:
         said = np.where(np.arange(len(labels)) < round(right * len(labels)), labels, 1 - labels)
         facts = {"stage": "search" if of is None else "race", "fold": cell.fold, "seed": cell.seed}
         facts |= {} if of is None else {"configuration": of}
-        trial = self.study.start(params, SPACE.distributions(6, str(params["arm"])), facts)
+        trial = self.study.start(params, SPACE.distributions(str(params["arm"])), facts)
         path = self.folder / f"{trial.number}.logits"
         logits = 2.0 * np.eye(2, dtype=np.float32)[said]
         left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}

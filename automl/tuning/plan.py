@@ -11,7 +11,7 @@ from typing import Any
 
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
-from automl.spaces import SearchSpace
+from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.training.distillation import NOT_EXPRESSIBLE
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
@@ -29,7 +29,6 @@ class Search:
     """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
-        depth: encoder layers of the model, which the space's shares of it are counted in.
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
@@ -39,8 +38,7 @@ class Search:
     def __init__(
         self,
         study: Study,
-        space: SearchSpace,
-        depth: int,
+        space: BoundSpace,
         policy: Policy,
         *,
         budget: int,
@@ -52,7 +50,6 @@ class Search:
     ) -> None:
         self._study = study
         self._space = space
-        self._depth = depth
         self._policy = policy
         self._progress = progress
         self._facts = facts
@@ -60,7 +57,7 @@ class Search:
         self._budget = budget
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
-        self._proposer = Proposer(space, depth, policy.seed, trials)
+        self._proposer = Proposer(space, policy.seed, trials)
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
@@ -156,13 +153,15 @@ class Search:
         if job.stage == RACE and not self._racing:
             self._racing = True
             self._progress.emit(Notice("info", self._why_racing(trials)))
-        params = self._proposer.propose() if job.params is None else job.params
+        params = job.params
+        if params is None:
+            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
         if job.continues is not None:
             facts["continues"] = job.continues
-        distributions = self._space.distributions(self._depth, self._space.arm_of(params))
+        distributions = self._space.distributions(self._space.arm_of(params))
         return self._study.start(params, distributions, facts)
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:

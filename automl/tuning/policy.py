@@ -43,6 +43,7 @@ class Policy:
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
+        arms: all techniques, cheap ones first.
     """
 
     n_folds: int
@@ -51,6 +52,7 @@ class Policy:
     repeats: int = 0
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
+    arms: Sequence[str] = ("",)
 
     @property
     def finalists(self) -> int:
@@ -85,6 +87,16 @@ class Policy:
         if race is None and any(trial.state is State.RUNNING for trial in trials):
             return self._ahead(found)  # a worker would else wait for it to end
         return race
+
+    def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
+        """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
+
+        Chance does not favour it, for the cheap ones were tried oftener; what cannot be told apart is decided by cost.
+        """
+        first = self.cells[:1]
+        best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
+        values = [best.get(arm, -math.inf) for arm in self.arms]
+        return [arm for place, arm in enumerate(self.arms) if values[place] > max(values[:place], default=-math.inf)]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
