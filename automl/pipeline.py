@@ -22,6 +22,7 @@ from automl.study import Study, open_study, readable_url
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
 
+MORE_SEEDS = 2  # with which finalists are trained on a single held-out split; with folds each brings its own
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
@@ -54,8 +55,10 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             prepared.splits.n_folds,
             request.seed,
             prepared.space.recipes(),
-            repeats=2 if prepared.splits.n_folds == 1 else 0,
+            repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
             budget=request.budget,
+            arm_of=prepared.space.arm_of,
+            arms=[arm.name for arm in prepared.space.arms],
         )
         plan = Search(
             study,

@@ -60,6 +60,7 @@ class Request:
     storage: str | None = None
     study_name: str | None = None
     output: Path | None = None
+    keep_original: bool = False
     offline: bool = False
     stand_in: bool = True
     command: str = ""

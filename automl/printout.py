@@ -30,6 +30,12 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
+    if result["original"]:
+        kept = result["original"]
+        lines.append(
+            f"The winner's own {kept['models']} models are in its folder original: "
+            f"test {result['metric']} {kept['test']['value']:.3f} together"
+        )
     lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")

@@ -21,8 +21,9 @@ from automl.study import Study, open_study
 from automl.tasks.kinds import kind_of
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
 from automl.training.keep import write_logits
+from automl.tuning.configurations import Cell, configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
-from automl.tuning.policy import Cell, Policy, configurations
+from automl.tuning.policy import Policy
 from automl.verdict import as_facts, decide, gathered, measured_baselines
 from tests.tiny import make_model, make_rows
 

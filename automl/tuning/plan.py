@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,9 +14,10 @@ from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
-from automl.tuning.policy import RACE, Cell, Job, Policy, cell_of, configurations
+from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
@@ -128,15 +130,13 @@ class Search:
 
     def _last_steps(self) -> Finals | None:
         leader = self._policy.leader(configurations(self._study.trials()))
-        if leader is None:
-            return None
-        return Finals(self._study, leader, self._space.params(leader.params), self._space.model_of(leader.params))
+        return None if leader is None else Finals(self._study, leader, self._space)
 
     def _start(self, trial: Trial) -> Order:
         self._started += 1
         shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            shown, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params)
+            shown, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, shown))
@@ -160,10 +160,14 @@ class Search:
         if job.stage == RACE and not self._racing:
             self._racing = True
             self._progress.emit(Notice("info", self._why_racing(trials)))
-        params = self._proposer.propose() if job.params is None else job.params
+        params = job.params
+        if params is None:
+            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
+        if job.continues is not None:
+            facts["continues"] = job.continues
         distributions = self._space.distributions(self._space.arm_of(params))
         return self._study.start(params, distributions, facts)
 
@@ -212,7 +216,7 @@ class Search:
         others = [
             trial.intermediate[step]
             for trial in self._study.trials()
-            if trial.number != number
+            if configuration_of(trial) != running.configuration
             and step in trial.intermediate
             and cell_of(trial) == running.cell
             and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
@@ -257,9 +261,14 @@ class Search:
         return trial
 
 
+@dataclass
 class _Running:
     """A trial between start and end: what is shown of it, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float, cell: Cell, stage: str, arm: str) -> None:
-        self.params, self.started, self.cell, self.stage, self.arm = params, started, cell, stage, arm
-        self.facts: dict[str, Any] = {}
+    params: Mapping[str, Any]
+    started: float
+    cell: Cell
+    stage: str
+    arm: str
+    configuration: int
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -15,10 +15,11 @@ from automl.progress import Event, Notice, TrialEnded, TrialReported, TrialStart
 from automl.records import State
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
+from automl.tuning.configurations import configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, LAST_STEPS, Search
-from automl.tuning.policy import RACE, SEARCH, Policy, configurations
+from automl.tuning.policy import RACE, SEARCH, Policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 MODEL = {"tiny": 6}  # layers
@@ -284,10 +285,15 @@ class TestTime:
         assert [kind for _, kind in given if kind in (SEARCH, RACE)] == [SEARCH], given
 
 
-def test_a_winner_of_one_plain_model_has_no_last_steps(study: Study) -> None:
+def test_a_winner_of_one_plain_model_is_trained_again_on_every_row(study: Study) -> None:
     search, _ = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
+    assert not search.over
+    order = search.ask()
+    assert order is not None
+    assert (order.name, order.number) == ("refit", None)
+    search.done(order.name, {"checkpoint": "here"})
     assert search.over
     assert search.ask() is None
 

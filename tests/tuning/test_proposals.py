@@ -12,7 +12,7 @@ import pytest
 
 from automl.records import State, Trial
 from automl.spaces import BoundSpace, load_space
-from automl.tuning.policy import Cell
+from automl.tuning.configurations import Cell
 from automl.tuning.proposals import RANDOM_FIRST, Proposer
 from tests.tuning.records import a_trial
 
