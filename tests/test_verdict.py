@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl.backbones import Backbone
 from automl.data.folds import ALWAYS_TRAINED
 from automl.errors import NothingUsable
 from automl.models import checkpoint
@@ -49,8 +50,9 @@ HEAD, FULL, OTHER = (
 def a_prepared(labels: np.ndarray, folds: np.ndarray, **more: Any) -> Any:
     rows = Rows(tuple(f"text {i}" for i in range(len(labels))), labels)
     splits = Splits(rows, folds, rows.take(np.arange(2)), ("no", "yes"), "f")
-    request = SimpleNamespace(seed=0)
-    return SimpleNamespace(splits=splits, kind=kind_of("classification"), request=request, space=SPACE, **more)
+    own = {"splits": splits, "kind": kind_of("classification"), "request": SimpleNamespace(seed=0), "space": SPACE}
+    own |= {"backbone_of": lambda params: "the tiny one"}
+    return SimpleNamespace(**own, **more)
 
 
 class Recorder:
@@ -169,7 +171,7 @@ def test_baselines_do_not_see_the_rows_that_they_are_measured_on(found: checkpoi
     # Labels that nothing tells: who saw them would know them by heart.
     texts = tuple(row["text"] for row in make_rows(90))
     labels = np.random.default_rng(0).integers(0, 2, 90)
-    prepared = a_prepared(labels, np.arange(90) % 3, checkpoint=found, max_length=32)
+    prepared = a_prepared(labels, np.arange(90) % 3, backbones={"tiny": Backbone("tiny", found, 3, 32)})
     prepared.splits = Splits(Rows(texts, labels), prepared.splits.folds, prepared.splits.test, ("no", "yes"), "f")
     simple = measured_baselines(prepared)
     assert set(simple.values) == {
@@ -185,8 +187,27 @@ def test_baselines_do_not_see_the_rows_that_they_are_measured_on(found: checkpoi
         assert knowing > simple.values[baseline.name] + 0.1
 
 
+def test_every_frozen_encoder_is_a_baseline(found: checkpoint.Checkpoint, tmp_path: Path) -> None:
+    other = checkpoint.resolve(str(make_model(tmp_path / "other", layers=1, words_first=9, seed=1)))
+    texts = tuple(row["text"] for row in make_rows(90))
+    labels = np.array([row["label"] == "positive" for row in make_rows(90)]).astype(np.int64)
+
+    def measured(*chosen: Backbone) -> Any:
+        prepared = a_prepared(labels, np.arange(90) % 3, backbones={one.name: one for one in chosen})
+        prepared.splits = Splits(Rows(texts, labels), prepared.splits.folds, prepared.splits.test, ("no", "yes"), "f")
+        return measured_baselines(prepared)
+
+    one, two = Backbone("one", found, 3, 32), Backbone("two", other, 1, 32)
+    name, both = "frozen_encoder_logistic_regression", measured(one, two)
+    assert set(both.values) == {"majority", "tfidf_logistic_regression", f"{name} (one)", f"{name} (two)"}
+    for chosen in (one, two):
+        np.testing.assert_array_equal(both.predictions[f"{name} ({chosen.name})"], measured(chosen).predictions[name])
+
+
 def test_a_fold_that_trains_on_one_label_alone_breaks_no_baseline(found: checkpoint.Checkpoint) -> None:
-    prepared = a_prepared(np.array([0] * 8 + [1]), np.array([0, 1, 2] * 3), checkpoint=found, max_length=32)
+    prepared = a_prepared(
+        np.array([0] * 8 + [1]), np.array([0, 1, 2] * 3), backbones={"tiny": Backbone("tiny", found, 3, 32)}
+    )
     simple = measured_baselines(prepared)
     assert {name: said[-1] for name, said in simple.predictions.items()} == dict.fromkeys(simple.predictions, 0)
 

@@ -13,7 +13,7 @@ import torch
 
 from automl.data.batches import encode
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
@@ -22,8 +22,8 @@ from automl.training.keep import read_logits
 from automl.training.loop import TrainingDiverged, predict_logits
 from automl.training.techniques import Trainer
 from automl.training.worker import TrialWorker, WorkerSetup
-from tests.tiny import make_rows
-from tests.training.conftest import LABELS, TRAIN
+from tests.tiny import make_model, make_rows
+from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
 
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
@@ -32,18 +32,14 @@ PLAIN_TECHNIQUES = ("fine_tuning", "lora", "ia3", "bitfit", "prompt_tuning", "pr
 
 @pytest.fixture(scope="module")
 def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    used = vocabulary.used_tokens([study_data.rows], 0)
     folder = tmp_path_factory.mktemp("trials")
     return WorkerSetup(
-        weights={"pretrained": found},
+        backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
         label_names=LABELS,
-        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
-        used_tokens=used,
         checkpoints=folder,
         threads=1,
         device="cpu",
-        text_start=1,
         cache=folder / "cache",
         precision="float32",
     )
@@ -55,7 +51,7 @@ def worker(setup: WorkerSetup) -> TrialWorker:
 
 
 def end(worker: TrialWorker, params: dict[str, Any], number: int = 0, fold: int | None = 0) -> dict[str, Any]:
-    *reports, last = worker.run(number, {**FAST, **params}, seed=0, fold=fold)
+    *reports, last = worker.run(number, TINY, {**FAST, **params}, seed=0, fold=fold)
     assert last["final"]
     assert not any(report.get("final") for report in reports)
     return last
@@ -111,15 +107,23 @@ def test_every_row_can_be_trained_on(worker: TrialWorker, study_data: StudyData,
 
 
 def test_an_order_names_the_work_and_is_answered_with_its_end(worker: TrialWorker) -> None:
-    trial = {"job": "trial", "number": 4, "params": FAST, "seed": 0, "fold": 0}
+    trial = {"job": "trial", "number": 4, "model": TINY, "params": FAST, "seed": 0, "fold": 0}
     *reports, last = worker.work(trial)
     assert [report["step"] for report in reports] == [1, 2, 4, 6, 8]
     assert last["final"]
     path, sha256 = last["checkpoint"], last["checkpoint_sha256"]
-    (said,) = worker.work({"job": "answer", "number": 4, "params": FAST, "path": path, "sha256": sha256})
+    (said,) = worker.work({"job": "answer", "number": 4, "model": TINY, "params": FAST, "path": path, "sha256": sha256})
     assert said["final"]
     committee = [(said["answers"], said["answers_sha256"])]
-    lesson = {"job": "teach", "name": "student", "params": FAST, "committee": committee, "seed": 0, "fold": 0}
+    lesson = {
+        "job": "teach",
+        "name": "student",
+        "model": TINY,
+        "params": FAST,
+        "committee": committee,
+        "seed": 0,
+        "fold": 0,
+    }
     (learned,) = worker.work(lesson)
     assert learned["final"]
     assert learned["value"] > 0.65  # as tiny as it is, from random weights
@@ -145,11 +149,11 @@ def test_a_loss_that_is_no_number_is_tried_again_in_float32(
 
 def test_a_loss_that_is_no_number_in_float32_either_is_the_trials_end(setup: WorkerSetup) -> None:
     worker = TrialWorker(replace(setup, precision="bfloat16"))
-    base = worker._base("pretrained")
+    base = worker._base(TINY, "pretrained")
     with torch.no_grad():
         base.model.get_input_embeddings().weight.fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match="training loss is nan"):
-        list(worker.run(0, FAST, seed=0))
+        list(worker.run(0, TINY, FAST, seed=0))
 
 
 def no_room_for(rows: int, model: Any) -> None:
@@ -164,7 +168,7 @@ def no_room_for(rows: int, model: Any) -> None:
 
 def test_a_batch_that_does_not_fit_is_halved_once(setup: WorkerSetup) -> None:
     worker = TrialWorker(setup)
-    no_room_for(4, worker._base("pretrained").model)
+    no_room_for(4, worker._base(TINY, "pretrained").model)
     last = end(worker, {})
     assert last["accumulation"] == 2
     assert last["train_examples"] == 3 * TRAIN
@@ -180,7 +184,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(setup: WorkerSetup) -> 
         calls.append(1)
         raise RuntimeError("something else")
 
-    worker._base("pretrained").model.classifier.register_forward_pre_hook(fail)
+    worker._base(TINY, "pretrained").model.classifier.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="something else"):
         end(worker, {})
     assert len(calls) == 1
@@ -204,3 +208,63 @@ def test_a_text_reads_the_same_to_worker_and_export(found: checkpoint.Checkpoint
     texts = [row["text"] for row in make_rows(5)]
     encoded = encode(tokenizer, texts, np.zeros(5, dtype=np.int64), 32)
     assert encoded.lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
+    """Another model: deeper, and with a vocabulary in which the same words have other numbers."""
+    return checkpoint.resolve(str(make_model(tmp_path_factory.mktemp("deep"), layers=5, width=48, words_first=300)))
+
+
+@pytest.fixture(scope="module")
+def deep_data(deep: checkpoint.Checkpoint, study_data: StudyData) -> StudyData:
+    """The same rows, as its tokenizer reads them."""
+    rows = make_rows(len(study_data.folds))
+    labels = study_data.rows.labels[: len(rows)]
+    encoded = encode(checkpoint.load_tokenizer(deep), [row["text"] for row in rows], labels, 32)
+    return replace(study_data, rows=encoded, copies={})
+
+
+class TestTwoBackbones:
+    @pytest.fixture(scope="class")
+    def worker(
+        self, setup: WorkerSetup, deep: checkpoint.Checkpoint, deep_data: StudyData, tmp_path_factory: Any
+    ) -> TrialWorker:
+        folder = tmp_path_factory.mktemp("two")
+        both = {**setup.backbones, "deep": backbone_setup(deep, deep_data)}
+        return TrialWorker(replace(setup, backbones=both, checkpoints=folder, cache=folder / "cache"))
+
+    @pytest.mark.parametrize("technique", ["fine_tuning", "features"])
+    def test_each_trains_as_it_does_alone(
+        self, worker: TrialWorker, setup: WorkerSetup, deep: checkpoint.Checkpoint, deep_data: StudyData, technique: str
+    ) -> None:
+        params = {**FAST, "technique": technique, "frozen_layers": 2}
+        for model, own in ((TINY, setup.backbones[TINY]), ("deep", backbone_setup(deep, deep_data))):
+            alone = TrialWorker(replace(setup, backbones={model: own}, cache=None))
+            *_, expected = alone.run(1, model, params, seed=0)
+            *_, last = worker.run(1, model, params, seed=0)
+            assert (last["value"], last["loss"]) == (expected["value"], expected["loss"])
+            assert last["cached_layers"] == (2 if technique == "fine_tuning" else 0), "in a cache that both share"
+
+    def test_what_one_leaves_is_a_model_of_its_own_vocabulary_and_depth(
+        self, worker: TrialWorker, deep: checkpoint.Checkpoint, deep_data: StudyData
+    ) -> None:
+        *_, last = worker.run(2, "deep", FAST, seed=0)
+        model = built(deep, FAST, last)
+        assert model.config.num_hidden_layers == 5
+        assert score(model, deep, deep_data.fold(0)) == last["value"]
+
+    def test_a_committee_answers_and_teaches_with_its_own(self, worker: TrialWorker, deep_data: StudyData) -> None:
+        *_, last = worker.run(3, "deep", FAST, seed=0)
+        said = worker.answer(3, "deep", FAST, last["checkpoint"], last["checkpoint_sha256"])
+        logits = read_logits(Path(said["answers"]), said["answers_sha256"])
+        held_out = deep_data.fold(0).held_out
+        assert np.mean(KIND.predict(logits[held_out]) == deep_data.rows.labels[held_out]) == last["value"]
+        lesson = worker.teach("s", "deep", FAST, [(said["answers"], said["answers_sha256"])], seed=0, fold=0)
+        assert lesson["value"] > 0.65
+
+    def test_a_model_is_loaded_when_it_is_first_asked_for(self, worker: TrialWorker) -> None:
+        fresh = TrialWorker(worker._setup)
+        assert list(fresh._bases) == [(TINY, "pretrained")]
+        list(fresh.run(4, "deep", {**FAST, "num_train_epochs": 1}, seed=0))
+        assert list(fresh._bases) == [(TINY, "pretrained"), ("deep", "pretrained")]

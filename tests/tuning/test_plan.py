@@ -84,7 +84,9 @@ def test_an_order_has_all_that_a_worker_needs_and_is_told_from_start_to_end(stud
     search, told = make_search(study)
     order = search.ask()
     params = {"learning_rate": 1e-4, "num_train_epochs": 3}
-    assert order == Order("trial 0", 0, {"job": "trial", "number": 0, "params": params, "seed": 7, "fold": 0})
+    assert order == Order(
+        "trial 0", 0, {"job": "trial", "number": 0, "model": "tiny", "params": params, "seed": 7, "fold": 0}
+    )
     assert search.report(0, 1, 8, 0.5, {"peak_memory_mb": 3})
     search.complete(0, 0.5, {"precision": "float32"})
     assert [type(event) for event in told.events] == [TrialStarted, TrialReported, TrialEnded]
@@ -148,6 +150,25 @@ def test_techniques_rise_at_different_paces_and_are_not_halved_against_each_othe
     assert search.report(numbers[1], 1, 8, 0.2, {}), "the first of its technique"
     same = arms.index("quick", 2) if "quick" in arms[2:] else arms.index("slow", 2)
     assert search.report(numbers[same], 1, 8, 0.1, {}) is False
+
+
+def test_each_of_several_models_is_trained_shown_and_halved_by_itself(study: Study) -> None:
+    space = SPACE.written.over({"small": 3, "big": 12})
+    search, told = make_search(study, 20, space=space)
+    orders = [search.ask() for _ in range(2)]
+    assert [order and order.payload["model"] for order in orders] == ["small", "big"]
+    params = {"learning_rate": 1e-4, "num_train_epochs": 3}
+    assert [order and order.payload["params"] for order in orders] == [params, params]
+    shown = [event.params for event in told.events if isinstance(event, TrialStarted)]
+    assert shown == [{"model": "small", **params}, {"model": "big", **params}]
+    assert search.report(0, 1, 8, 0.9, {})
+    assert search.report(1, 1, 8, 0.2, {}), "the first of its model"
+    numbers = [ask(search) for _ in range(2)]
+    models = [space.model_of(study.trials()[number].params) for number in numbers]
+    for number, model in zip(numbers, models, strict=True):
+        assert search.report(number, 1, 8, 0.5, {}) is (model == "big")
+    search.complete(0, 0.9, {})
+    assert study.trials()[0].params == {"arm": "small", "small.learning_rate": 1e-4}
 
 
 def test_a_seed_that_lags_behind_the_others_in_its_cell_is_stopped(study: Study) -> None:
