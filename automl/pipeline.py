@@ -66,6 +66,8 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             policy,
             budget=request.budget,
             progress=progress,
+            rows=len(prepared.splits.labelled),
+            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
             target=request.target,
             facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
             deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,

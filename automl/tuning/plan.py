@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from automl.params import Params
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.training.distillation import student_params
+from automl.tuning import duration
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
@@ -21,7 +22,6 @@ from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
-LAST_STEPS = 1.7  # trainings: the committee answers, then its student learns from more rows than a fold has
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
@@ -31,6 +31,8 @@ class Search:
     Args:
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
+        rows: of the study, all labelled ones.
+        workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
         target: value at which nothing new is tried any more.
     """
@@ -44,12 +46,14 @@ class Search:
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
+        rows: int = 0,
+        workers: int = 1,
         deadline: float | None = None,
         target: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
-        self._space = space
+        self._space, self._arm_of = space, space.arm_of
         self._policy = policy
         self._progress = progress
         self._facts = facts
@@ -61,6 +65,7 @@ class Search:
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
+        self._rows, self._workers = rows, workers
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -136,7 +141,7 @@ class Search:
         self._started += 1
         shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            shown, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
+            shown, self._clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, shown))
@@ -168,7 +173,7 @@ class Search:
             facts["configuration"] = job.configuration
         if job.continues is not None:
             facts["continues"] = job.continues
-        distributions = self._space.distributions(self._space.arm_of(params))
+        distributions = self._space.distributions(self._arm_of(params))
         return self._study.start(params, distributions, facts)
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:
@@ -191,20 +196,21 @@ class Search:
         if self._deadline is None:
             return True
         if job.configuration is not None:
-            trials = [trials[job.configuration]]
-        seconds = [trial.facts["seconds"] for trial in trials if trial.state is State.COMPLETE]
-        return bool(self._clock() + (median(seconds) if seconds else 0.0) <= self._deadline - self._reserve())
+            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
+        else:
+            wanted = [self._arm_of(job.params)] if job.params else self._policy.worthwhile(configurations(trials))[-1:]
+            like = [trial for trial in trials if self._arm_of(trial.params) in wanted]
+        return self._clock() + duration.training(like, trials) <= self._deadline - self._reserve()
 
     def _reserve(self) -> float:
-        """Seconds that the last steps will take, by what a training like the student's took."""
+        """Seconds that the last steps will take."""
         trials = self._study.trials()
         leader = self._policy.leader(configurations(trials))
         if leader is None:
             return 0.0
-        plain = self._space.params(leader.params).get("technique", "fine_tuning") not in NOT_EXPRESSIBLE
-        alike = leader.trials.values() if plain else trials  # a student of these is a training of its own kind
-        done = [trial.facts["seconds"] for trial in alike if trial.state is State.COMPLETE]
-        return LAST_STEPS * max(done, default=0.0)
+        done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
+        student = student_params(Params(**self._space.params(leader.params)))
+        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
@@ -219,7 +225,7 @@ class Search:
             if configuration_of(trial) != running.configuration
             and step in trial.intermediate
             and cell_of(trial) == running.cell
-            and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
+            and self._arm_of(trial.params) == running.arm  # techniques rise at different paces
         ]
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
