@@ -31,6 +31,7 @@ class Search:
     Args:
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
+        checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
         rows: of the study, all labelled ones.
         workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
@@ -46,6 +47,7 @@ class Search:
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
+        checkpoints: Path | None = None,
         rows: int = 0,
         workers: int = 1,
         deadline: float | None = None,
@@ -65,7 +67,7 @@ class Search:
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
-        self._rows, self._workers = rows, workers
+        self._checkpoints, self._rows, self._workers = checkpoints, rows, workers
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -254,6 +256,7 @@ class Search:
         for number in numbers:
             self._study.release(number)
             del self._running[number]
+        self._forget_states(promotable=False)
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
@@ -261,10 +264,27 @@ class Search:
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
+        self._forget_states()
         self._progress.emit(
             TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
         )
         return trial
+
+    def _forget_states(self, *, promotable: bool = True) -> None:
+        """Remove what stopped trainings left, but for those that will go on, and those that may.
+
+        A worker writes a state when it gets its next order: one that is not there yet is removed the next time.
+        """
+        if self._checkpoints is None:
+            return
+        trials, first = self._study.trials(), self._policy.cells[0]
+        paused = self._policy.paused(configurations(trials)) if promotable else []
+        kept = {one.trials[first].number for one in paused}
+        open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
+        kept |= {trial.number for trial in open_ones} | {trial.facts.get("continues") for trial in open_ones}
+        for path in self._checkpoints.glob("trial-*.state"):
+            if int(path.stem.rpartition("-")[2]) not in kept:
+                path.unlink(missing_ok=True)
 
 
 @dataclass

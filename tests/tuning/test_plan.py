@@ -19,7 +19,7 @@ from automl.tuning.configurations import configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
-from automl.tuning.policy import RACE, SEARCH, Policy
+from automl.tuning.policy import MOST_PAUSED, RACE, SEARCH, Policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 MODEL = {"tiny": 6}  # layers
@@ -273,6 +273,34 @@ def test_nothing_new_is_tried_once_one_has_reached_the_target(study: Study) -> N
     assert study.trials()[-1].facts["configuration"] == 2
     (notice,) = [event.text for event in told.events if isinstance(event, Notice)]
     assert notice.startswith("3 configurations were tried, and one has reached the target of 0.9")
+
+
+def test_a_trial_that_is_promoted_goes_on_from_its_state_and_only_states_of_use_are_kept(
+    study: Study, tmp_path: Path
+) -> None:
+    search, _ = make_search(study, 60, n_folds=2, checkpoints=tmp_path)
+    for place, value in enumerate((0.9, 0.88, 0.8, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)):
+        number = ask(search)
+        assert number == place
+        goes_on = search.report(number, 1, 8, value, {})
+        (tmp_path / f"trial-{number:05d}.state").touch()  # as a worker does that is told to stop
+        if goes_on:
+            search.complete(number, value, {})
+        else:
+            search.prune(number)
+    states = [trial.state for trial in study.trials()]
+    assert states[2] is State.PRUNED
+    order = search.ask()
+    promoted = study.trials()[-1]
+    assert order is not None
+    assert order.payload["resume"] == promoted.facts["continues"] == promoted.facts["configuration"] == 2
+    left = {path.name for path in tmp_path.iterdir()}
+    assert f"trial-{promoted.facts['continues']:05d}.state" in left
+    assert len(left) <= MOST_PAUSED + 1
+    assert search.report(promoted.number, 2, 8, 0.95, {}), "its own earlier value is no rival"
+    search.complete(promoted.number, 0.95, {})
+    search.release()
+    assert not list(tmp_path.iterdir()), "the search is over"
 
 
 class TestTime:
