@@ -44,6 +44,7 @@ class Policy:
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
         arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
+            None: the techniques are equals.
     """
 
     n_folds: int
@@ -52,7 +53,7 @@ class Policy:
     repeats: int = 0
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
-    arms: Sequence[str] = ("",)
+    arms: Sequence[str] = ()
 
     @property
     def finalists(self) -> int:
@@ -96,7 +97,7 @@ class Policy:
         first = self.cells[:1]
         best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
         values = [best.get(arm, -math.inf) for arm in self.arms]
-        return [arm for place, arm in enumerate(self.arms) if values[place] > max(values[:place], default=-math.inf)]
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place])]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
@@ -111,7 +112,8 @@ class Policy:
         first = self.cells[0]
         tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
         for place, recipe in enumerate(self.recipes):
-            if _key(recipe) not in tried and (place < len(self.arms) or self.arm_of(recipe) in worthwhile):
+            earned = place < len(self.arms) or not self.arms or self.arm_of(recipe) in worthwhile
+            if earned and _key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
         for one in self.paused(found):
             if stopped_too_early(*self._standing(one, found)):
