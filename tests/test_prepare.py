@@ -23,10 +23,11 @@ PROMPTS = "name: x\nparams: {technique: prompt_tuning, num_virtual_tokens: {type
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two models, and the first one once more elsewhere."""
+    """Three models, and the first one once more elsewhere."""
     folder = tmp_path_factory.mktemp("models")
     make_model(folder / "small")
     make_model(folder / "deep", layers=5, words_first=20, seed=1)
+    make_model(folder / "third", seed=2)
     shutil.copytree(folder / "small", folder / "again" / "small")
     return folder
 
@@ -128,7 +129,7 @@ def test_a_search_over_one_model_is_known_by_it_alone_wherever_it_lies(prepared:
 def test_a_search_over_several_models_is_known_by_all_of_them(prepared: Callable[..., Prepared]) -> None:
     both = prepared("small,deep")
     assert both.models == ["small", "deep"]
-    others = [prepared(model).identity["model"] for model in ("small", "deep", "deep,small")]
+    others = [prepared(model).identity["model"] for model in ("small", "deep,small", "small,third")]
     assert both.identity["model"] not in others, "in this order, too: the choice between arms has it"
     assert both.identity["model"] == prepared("small,deep").identity["model"]
     assert {name: both.identity[name] for name in both.identity if name != "model"} == {

@@ -57,7 +57,7 @@ def make_search(
     study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: BoundSpace = SPACE, **options: Any
 ) -> tuple[Search, Told]:
     told = Told()
-    policy = Policy(n_folds, 7, space.recipes(), repeats, budget)
+    policy = Policy(n_folds, 7, space.recipes(), repeats, budget, space.arm_of, [arm.name for arm in space.arms])
     facts = {"versions": "all"}
     return Search(study, space, policy, budget=budget, progress=told, facts=facts, **options), told
 
