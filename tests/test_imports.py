@@ -22,6 +22,7 @@ FLOORS = [
         "automl.forecast",
         "automl.printout",
         "automl.verdict",
+        "automl.candidates",
         "automl.shipping",
     },
     {"automl.pipeline"},

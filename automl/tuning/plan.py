@@ -281,9 +281,8 @@ class Search:
         paused = self._policy.paused(configurations(trials)) if promotable else []
         kept = {one.trials[first].number for one in paused}
         open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
-        kept |= {trial.number for trial in open_ones} | {
-            int(trial.facts.get("continues", trial.number)) for trial in open_ones
-        }
+        for trial in open_ones:
+            kept |= {trial.number, int(trial.facts.get("continues", trial.number))}
         for path in self._checkpoints.glob("trial-*.state"):
             if int(path.stem.rpartition("-")[2]) not in kept:
                 path.unlink(missing_ok=True)
