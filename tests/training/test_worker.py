@@ -22,7 +22,7 @@ from automl.training.keep import read_logits
 from automl.training.loop import TrainingDiverged, predict_logits
 from automl.training.techniques import Trainer
 from automl.training.worker import TrialWorker, WorkerSetup
-from tests.tiny import make_model, make_rows
+from tests.tiny import make_rows
 from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
 
 KIND = kind_of("classification")
@@ -208,63 +208,3 @@ def test_a_text_reads_the_same_to_worker_and_export(found: checkpoint.Checkpoint
     texts = [row["text"] for row in make_rows(5)]
     encoded = encode(tokenizer, texts, np.zeros(5, dtype=np.int64), 32)
     assert encoded.lengths.tolist() == [len(tokenizer(text)["input_ids"]) for text in texts]
-
-
-@pytest.fixture(scope="module")
-def deep(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
-    """Another model: deeper, and with a vocabulary in which the same words have other numbers."""
-    return checkpoint.resolve(str(make_model(tmp_path_factory.mktemp("deep"), layers=5, width=48, words_first=300)))
-
-
-@pytest.fixture(scope="module")
-def deep_data(deep: checkpoint.Checkpoint, study_data: StudyData) -> StudyData:
-    """The same rows, as its tokenizer reads them."""
-    rows = make_rows(len(study_data.folds))
-    labels = study_data.rows.labels[: len(rows)]
-    encoded = encode(checkpoint.load_tokenizer(deep), [row["text"] for row in rows], labels, 32)
-    return replace(study_data, rows=encoded, copies={})
-
-
-class TestTwoBackbones:
-    @pytest.fixture(scope="class")
-    def worker(
-        self, setup: WorkerSetup, deep: checkpoint.Checkpoint, deep_data: StudyData, tmp_path_factory: Any
-    ) -> TrialWorker:
-        folder = tmp_path_factory.mktemp("two")
-        both = {**setup.backbones, "deep": backbone_setup(deep, deep_data)}
-        return TrialWorker(replace(setup, backbones=both, checkpoints=folder, cache=folder / "cache"))
-
-    @pytest.mark.parametrize("technique", ["fine_tuning", "features"])
-    def test_each_trains_as_it_does_alone(
-        self, worker: TrialWorker, setup: WorkerSetup, deep: checkpoint.Checkpoint, deep_data: StudyData, technique: str
-    ) -> None:
-        params = {**FAST, "technique": technique, "frozen_layers": 2}
-        for model, own in ((TINY, setup.backbones[TINY]), ("deep", backbone_setup(deep, deep_data))):
-            alone = TrialWorker(replace(setup, backbones={model: own}, cache=None))
-            *_, expected = alone.run(1, model, params, seed=0)
-            *_, last = worker.run(1, model, params, seed=0)
-            assert (last["value"], last["loss"]) == (expected["value"], expected["loss"])
-            assert last["cached_layers"] == (2 if technique == "fine_tuning" else 0), "in a cache that both share"
-
-    def test_what_one_leaves_is_a_model_of_its_own_vocabulary_and_depth(
-        self, worker: TrialWorker, deep: checkpoint.Checkpoint, deep_data: StudyData
-    ) -> None:
-        *_, last = worker.run(2, "deep", FAST, seed=0)
-        model = built(deep, FAST, last)
-        assert model.config.num_hidden_layers == 5
-        assert score(model, deep, deep_data.fold(0)) == last["value"]
-
-    def test_a_committee_answers_and_teaches_with_its_own(self, worker: TrialWorker, deep_data: StudyData) -> None:
-        *_, last = worker.run(3, "deep", FAST, seed=0)
-        said = worker.answer(3, "deep", FAST, last["checkpoint"], last["checkpoint_sha256"])
-        logits = read_logits(Path(said["answers"]), said["answers_sha256"])
-        held_out = deep_data.fold(0).held_out
-        assert np.mean(KIND.predict(logits[held_out]) == deep_data.rows.labels[held_out]) == last["value"]
-        lesson = worker.teach("s", "deep", FAST, [(said["answers"], said["answers_sha256"])], seed=0, fold=0)
-        assert lesson["value"] > 0.65
-
-    def test_a_model_is_loaded_when_it_is_first_asked_for(self, worker: TrialWorker) -> None:
-        fresh = TrialWorker(worker._setup)
-        assert list(fresh._bases) == [(TINY, "pretrained")]
-        list(fresh.run(4, "deep", {**FAST, "num_train_epochs": 1}, seed=0))
-        assert list(fresh._bases) == [(TINY, "pretrained"), ("deep", "pretrained")]
