@@ -16,13 +16,14 @@ from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
-from automl.training.averaging import greedy_average, mean_tensors
+from automl.training.averaging import greedy_average
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
 from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
 from automl.training.loop import TrainingDiverged
 from automl.training.memory import free_memory, is_out_of_memory, peak_memory
 from automl.training.precision import best_precision, keep_freed_memory
+from automl.training.restored import mean_tensors
 from automl.training.techniques import Base, Finished, Trainer
 
 if TYPE_CHECKING:
@@ -146,6 +147,7 @@ class TrialWorker:
         committee: Sequence[tuple[str, str]],
         seed: int,
         fold: int | None,
+        begin: Sequence[tuple[str, str]] = (),
     ) -> dict[str, Any]:
         """Train a plain model on what a committee says; how it ended, and the checkpoint that was written.
 
@@ -153,6 +155,7 @@ class TrialWorker:
             model, params: of the student.
             committee: files that `answer` wrote for each member, and their SHA-256; none: the labels are the lesson.
             fold: what is held out; None for the model that is shipped.
+            begin: checkpoints of the models whose mean it begins with, and their SHA-256.
         """
         whole = Params(**params)
         wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
@@ -164,6 +167,7 @@ class TrialWorker:
             seed=seed,
             fold=fold,
             precision=self._precision,
+            begin=[read_tensors(Path(path), sha256)[0] for path, sha256 in begin],
         )
         for item in lesson:
             if isinstance(item, Finished):
