@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import automl
 from automl.models import checkpoint, vocabulary
 from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
+from automl.training.attempts import attempts
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
 from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
-from automl.training.loop import TrainingDiverged
+from automl.training.pause_file import identity, pause_path
 from automl.training.precision import best_precision, keep_freed_memory
 from automl.training.techniques import Base, Finished, Trainer
 
@@ -57,6 +60,7 @@ class TrialWorker:
         self._trainer = Trainer(setup.data, kind_of(setup.kind, setup.metric), setup.cache)
         self._precision = setup.precision or best_precision(setup.device)
         self._bases: dict[str, Base] = {}
+        self._study = _study(setup)
         self._base("pretrained")
         self._free_since = time.time()
 
@@ -71,9 +75,12 @@ class TrialWorker:
             yield {**self.teach(**arguments), "final": True}
 
     def run(
-        self, number: int, params: Mapping[str, Any], seed: int, fold: int | None = 0
+        self, number: int, params: Mapping[str, Any], seed: int, fold: int | None = 0, resume: int | None = None
     ) -> Generator[dict[str, Any], None, None]:
         """Train one configuration, with one fold held out (None: with none).
+
+        Closed before its end it leaves its state in a file. A trial goes on from its own, or from that of the trial
+        `resume`, if one is there and is of the very same training; the end is the same, `resumed_step` says so.
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
         the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
@@ -81,14 +88,29 @@ class TrialWorker:
         """
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in self._attempts(Params(**params), seed, fold):
-            busy += time.time() - resumed  # training and evaluation alone
-            facts = asdict(item) if isinstance(item, Report) else {**_facts(item.result), "final": True}
-            saved = {} if isinstance(item, Report) else self._save(f"trial-{number:05d}", item)
-            cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
-            self._free_since = time.time()
-            yield {**facts, **cost, **self._memory(), **saved}
-            resumed = time.time()
+        whole, folder = Params(**params), self._setup.checkpoints
+        training = attempts(
+            self._trainer,
+            self._base(whole.starting_weights),
+            whole,
+            seed=seed,
+            fold=fold,
+            precision=self._precision,
+            study=self._study,
+            pauses=[pause_path(folder, one) for one in (number, resume) if one is not None],
+        )
+        with closing(training):
+            for item in training:
+                busy += time.time() - resumed  # training and evaluation alone
+                if isinstance(item, Report):
+                    facts = asdict(item)
+                else:
+                    facts = {**_facts(item.result), "final": True, **self._save(f"trial-{number:05d}", item)}
+                    pause_path(folder, number).unlink(missing_ok=True)  # where it had been stopped before
+                cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
+                self._free_since = time.time()
+                yield {**facts, **cost, **self._memory()}
+                resumed = time.time()
 
     def answer(self, number: int, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
         """What a trial's model says of every row of the study, written beside its checkpoint.
@@ -128,25 +150,6 @@ class TrialWorker:
                 end = item
         return {**_facts(end.result), **self._save(f"lesson-{name}", end)}
 
-    def _attempts(self, params: Params, seed: int, fold: int | None) -> Iterator[Report | Finished]:
-        precision, accumulation = self._precision, 1
-        base = self._base(params.starting_weights)
-        while True:
-            try:
-                yield from self._trainer.train(
-                    base, params, seed=seed, fold=fold, precision=precision, accumulation=accumulation
-                )
-                return
-            except TrainingDiverged:
-                if precision == "float32":
-                    raise
-                precision = "float32"
-            except (MemoryError, RuntimeError) as error:
-                if accumulation > 1 or not _is_out_of_memory(error):
-                    raise
-                accumulation = 2
-            self._free_memory()
-
     def _base(self, name: str) -> Base:
         """Starting weights, loaded when they are first asked for."""
         if name not in self._bases:
@@ -177,24 +180,17 @@ class TrialWorker:
             own["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
         return own
 
-    def _free_memory(self) -> None:
-        """Give back what a failed attempt held."""
-        import gc
 
-        import torch
+def _study(setup: WorkerSetup) -> str:
+    """Tells all that decides the trainings of a study from that of another."""
+    import torch
+    import transformers
 
-        gc.collect()
-        if self._setup.device.startswith("cuda"):
-            torch.cuda.empty_cache()
+    elsewhere = ("weights", "precision", "threads", "checkpoints", "cache")  # each training's own, or decides nothing
+    versions = (automl.__version__, torch.__version__, transformers.__version__)
+    return identity({name: value for name, value in vars(setup).items() if name not in elsewhere}, versions)
 
 
 def _facts(result: TrialResult) -> dict[str, Any]:
     """What is recorded of it; its logits are saved beside the weights."""
     return {name: value for name, value in vars(result).items() if name != "logits"}
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    told = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return told or "DefaultCPUAllocator" in str(error)  # on a processor torch says it in words only

@@ -142,6 +142,8 @@ class Search:
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, params))
         payload = {"job": "trial", "number": trial.number, "params": params, "seed": cell.seed, "fold": cell.fold}
+        if "continues" in trial.facts:
+            payload["resume"] = trial.facts["continues"]
         return Order(f"trial {trial.number}", trial.number, payload)
 
     def _new(self) -> Trial | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from automl.data.augment import Resources, make_copies
 from automl.data.batches import encode
 from automl.data.folds import ALWAYS_TRAINED
-from automl.models import checkpoint
+from automl.models import checkpoint, vocabulary
 from automl.training.data import StudyData, TrainingData
+from automl.training.worker import WorkerSetup
 from tests.tiny import make_model, make_rows
 
 LABELS = ("negative", "positive")
@@ -40,3 +43,23 @@ def study_data(found: checkpoint.Checkpoint, tmp_path_factory: pytest.TempPathFa
 def data(study_data: StudyData) -> TrainingData:
     """The 120 rows that fold 0 trains on, with their copies, and the 60 that it holds out."""
     return study_data.fold(0)
+
+
+@pytest.fixture(scope="module")
+def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
+    """A worker's, on fold 0 of that task with the words that occur, in a new folder."""
+    used = vocabulary.used_tokens([study_data.rows], 0)
+    folder = tmp_path_factory.mktemp("trials")
+    return WorkerSetup(
+        weights={"pretrained": found},
+        kind="classification",
+        label_names=LABELS,
+        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
+        used_tokens=used,
+        checkpoints=folder,
+        threads=1,
+        device="cpu",
+        text_start=1,
+        cache=folder / "cache",
+        precision="float32",
+    )

@@ -13,7 +13,7 @@ import torch
 
 from automl.data.batches import encode
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
@@ -28,25 +28,6 @@ from tests.training.conftest import LABELS, TRAIN
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
 PLAIN_TECHNIQUES = ("fine_tuning", "lora", "ia3", "bitfit", "prompt_tuning", "prefix_tuning")
-
-
-@pytest.fixture(scope="module")
-def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    used = vocabulary.used_tokens([study_data.rows], 0)
-    folder = tmp_path_factory.mktemp("trials")
-    return WorkerSetup(
-        weights={"pretrained": found},
-        kind="classification",
-        label_names=LABELS,
-        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
-        used_tokens=used,
-        checkpoints=folder,
-        threads=1,
-        device="cpu",
-        text_start=1,
-        cache=folder / "cache",
-        precision="float32",
-    )
 
 
 @pytest.fixture(scope="module")
