@@ -96,8 +96,7 @@ def train(
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
 
     depth = len(encoder_layers(model))
-    held = min(params.frozen_layers, depth)
-    _hold(model, params, held)
+    _hold(model, params, min(params.frozen_layers, depth))  # the optimiser is to know all that will ever train
     optimizer = Optimizer(model, params, pretrained or {})
     averager = Averager(optimizer.weights.flats, params.weight_averaging, params.ema_decay, total)
     mixing = torch.Generator(device).manual_seed(seed)
@@ -108,6 +107,8 @@ def train(
     with first_token_alone(model, unlike), computing_in(model, precision), replaying(model, cached) as replay:
         at = go_on(paused, optimizer, averager, mixing) if paused else Position()
         started, resumed_step = time.perf_counter() - at.seconds, at.step
+        held = unfrozen_from(max(at.done - 1, 0), total, params, depth)
+        _hold(model, params, held)
         for batch in islice(batches, at.done, total):
             if 0 < patience <= at.worse:
                 break
