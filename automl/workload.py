@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from automl.training.domain_adaptation import adapt
 from automl.training.precision import best_precision
 from automl.training.worker import WorkerSetup
 
+MOST_UNLABELLED = 16  # times the labelled rows: each member of the committee answers for all of them
 CACHE = "cache"  # in the study's folder: what workers share; gone when the search ends
 
 
@@ -78,7 +80,7 @@ def resources(prepared: Prepared, device: str = "cpu") -> Resources:
 
 
 def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str) -> tuple[Encoded, StudyData]:
-    """Every text once: the labelled rows, then the copies of each augmentation that can be chosen."""
+    """Every text once: the labelled rows, the copies of each augmentation that can be chosen, unlabelled rows."""
     labelled = prepared.splits.labelled
     parts = [encode(tokenizer, labelled.inputs, labelled.labels, prepared.max_length)]
     begin = len(labelled)
@@ -91,8 +93,16 @@ def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str
         parts += [encode(tokenizer, texts, labelled.labels, prepared.max_length) for texts in made]
         copies[name] = begin + np.arange(len(made) * len(labelled)).reshape(len(made), len(labelled))
         begin += copies[name].size
+    if further := _some(prepared.unlabelled, MOST_UNLABELLED * len(labelled), prepared.request.seed):
+        parts.append(encode(tokenizer, further, np.full(len(further), -1), prepared.max_length))
     rows = concatenate(parts)
-    return rows, StudyData(rows, prepared.splits.folds, 0, copies)
+    return rows, StudyData(rows, prepared.splits.folds, 0, copies, unlabelled=len(further))
+
+
+def _some(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    """At most so many of the texts, in their order: a file may be sorted, so they are drawn."""
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:count]
+    return [texts[place] for place in sorted(drawn)]
 
 
 def _copies(prepared: Prepared, name: str, device: str) -> list[list[str]]:
