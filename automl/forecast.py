@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from automl.params import Params
-from automl.prepare import Prepared
+from automl.prepare import Prepared, describe_data
 from automl.records import Report, Rows
+from automl.tuning.warm_start import Taken, in_order, warm_start
 
 START_SECONDS = 25  # Ray, workers, the test split and the folder
 PROBE_ROWS = 64  # for four epochs: some seconds
@@ -18,13 +19,22 @@ KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in t
 
 
 def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]:
-    """The configurations that the study would try first: its recipes, then what the sampler proposes unseen."""
+    """The configurations that the study would try first: what it takes, recipes, what the sampler proposes unseen."""
     from automl.tuning.proposals import Proposer
 
     space, depth = prepared.space, prepared.depth
-    proposer, recipes = Proposer(space, depth, prepared.request.seed), space.recipes(depth)
+    proposer = Proposer(space, depth, prepared.request.seed)
+    recipes = in_order(planned_warm_start(prepared), space.recipes(depth))
     proposed = [proposer.propose() for _ in range(count - len(recipes))]
     return [space.params(params) for params in (recipes + proposed)[:count]]
+
+
+def planned_warm_start(prepared: Prepared) -> list[Taken]:
+    """What the study would take from others."""
+    if not prepared.request.warm_start:
+        return []
+    facts = {"kind": prepared.kind.name, "model": prepared.checkpoint.name, "data": describe_data(prepared)}
+    return warm_start(prepared.storage, prepared.study_name, facts, prepared.space, prepared.depth)
 
 
 def forecast(prepared: Prepared) -> str:

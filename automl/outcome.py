@@ -23,6 +23,7 @@ from automl.selection import audit, write_audit
 from automl.shipping import Shipped, build, choose_shipped
 from automl.study import Study
 from automl.tuning.policy import Policy
+from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, decide
 
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
@@ -72,6 +73,7 @@ def finish(
         "shipped": shipped.why,
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
+        "warm_start": study.facts.get(WARM_START, []),
         "domain_adaptation": study.facts.get("domain_adaptation"),
         "model": prepared.checkpoint.name,
         "pipeline": prepared.kind.pipeline,

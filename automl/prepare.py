@@ -41,6 +41,7 @@ class Request:
     search_space: str = "default"
     time_limit: float | None = None
     target: float | None = None
+    warm_start: bool = False
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
@@ -76,7 +77,7 @@ class Prepared:
     checkpoint: Checkpoint
     depth: int  # encoder layers
     max_length: int  # tokens
-    unlabelled: tuple[str, ...] = ()  # further texts, for domain adaptation
+    unlabelled: tuple[str, ...] = ()  # further texts, for the last lesson and domain adaptation
     mask_model: Checkpoint | None = None  # of the augmentation masked_words
     translators: Translators | None = None  # of back_translation
 

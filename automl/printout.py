@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.export.card import taken_from_others
 from automl.params import told
 from automl.prepare import Prepared, describe_data
 
@@ -35,6 +36,8 @@ def result_text(result: Mapping[str, Any]) -> str:
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
     lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
+    if taken := taken_from_others(result):
+        lines.append(f"Tried first: {taken}.")
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
     ended = sum(trials.values())
@@ -55,7 +58,7 @@ def result_text(result: Mapping[str, Any]) -> str:
 
 def plan_text(prepared: Prepared) -> str:
     """What a search would do: data, splits, space, first configurations and a guess of its cost."""
-    from automl.forecast import first_configurations, forecast
+    from automl.forecast import first_configurations, forecast, planned_warm_start
 
     data, request = describe_data(prepared), prepared.request
     arms = {arm.name: prepared.space.distributions(prepared.depth, arm.name) for arm in prepared.space.arms}
@@ -74,6 +77,7 @@ def plan_text(prepared: Prepared) -> str:
         f"Space     {prepared.space.name}, {len(distributions)} params searched",
         *(f"  {name:<44}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
+        *(f"Taken     {one}" for one in planned_warm_start(prepared)),
         "First configurations",
         *(
             "  " + ", ".join(f"{k} {short(v)}" for k, v in params.items())

@@ -68,6 +68,19 @@ class SearchSpace:
         for name, distribution in self.distributions(depth, arm).items():
             _suggest(trial, name, distribution)
 
+    def has(self, optuna_params: Mapping[str, Any], depth: int) -> bool:
+        """Whether these params, by Optuna's names, are those that an arm of this space searches, within bounds."""
+        from optuna.trial import TrialState, create_trial
+
+        if len(self.arms) > 1 and optuna_params.get(ARM) not in [arm.name for arm in self.arms]:
+            return False
+        distributions = self.distributions(depth, self.arm_of(optuna_params))
+        try:
+            create_trial(state=TrialState.WAITING, params=dict(optuna_params), distributions=distributions)
+        except ValueError:
+            return False
+        return True
+
     def arm_of(self, optuna_params: Mapping[str, Any]) -> str:
         """The name of the arm that a trial of this space is in."""
         return str(optuna_params[ARM]) if len(self.arms) > 1 else self.arms[0].name
