@@ -42,6 +42,7 @@ class Request:
     search_space: str = "default"
     time_limit: float | None = None
     target: float | None = None
+    warm_start: bool = False
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
@@ -76,7 +77,7 @@ class Prepared:
     splits: Splits
     space: BoundSpace
     backbones: Mapping[str, Backbone]  # by their short names, in the order of the request
-    unlabelled: tuple[str, ...] = ()  # further texts, for domain adaptation
+    unlabelled: tuple[str, ...] = ()  # further texts, for the last lesson and domain adaptation
     translators: Translators | None = None  # of back_translation
 
     def backbone_of(self, optuna_params: Mapping[str, Any]) -> Backbone:

@@ -43,8 +43,8 @@ class Policy:
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
-        arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
-            None: the techniques are equals.
+        arms: all techniques, cheap ones first; none where they are equals.
+        always: recipes that are tried whatever becomes of their technique: the first ones.
     """
 
     n_folds: int
@@ -54,6 +54,7 @@ class Policy:
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
     arms: Sequence[str] = ()
+    always: int = 0
 
     @property
     def finalists(self) -> int:
@@ -112,7 +113,7 @@ class Policy:
         first = self.cells[0]
         tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
         for place, recipe in enumerate(self.recipes):
-            earned = place < len(self.arms) or not self.arms or self.arm_of(recipe) in worthwhile
+            earned = place < self.always or not self.arms or self.arm_of(recipe) in worthwhile
             if earned and _key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
         for one in self.paused(found):

@@ -13,6 +13,7 @@ import pytest
 from automl.training.pause import Paused
 from automl.training.pause_file import pause_path, read_pause, write_pause
 from automl.training.worker import TrialWorker, WorkerSetup
+from tests.training.conftest import TINY
 
 PARAMS: dict[str, Any] = {
     "learning_rate": 5e-3,
@@ -37,7 +38,9 @@ def expected(setup: WorkerSetup) -> dict[str, Any]:
 
 def stop(worker: TrialWorker, number: int, step: int, params: dict[str, Any] = PARAMS, **order: Any) -> None:
     """Stop a trial as the executor does: by closing its generator."""
-    work = worker.work({"job": "trial", "number": number, "params": params, "seed": 0, "fold": 0, **order})
+    work = worker.work(
+        {"job": "trial", "number": number, "model": TINY, "params": params, "seed": 0, "fold": 0, **order}
+    )
     for report in work:
         if report["step"] == step:
             break
@@ -45,7 +48,7 @@ def stop(worker: TrialWorker, number: int, step: int, params: dict[str, Any] = P
 
 
 def end(worker: TrialWorker, number: int, params: dict[str, Any] = PARAMS, **order: Any) -> dict[str, Any]:
-    order = {"job": "trial", "number": number, "params": params, "seed": 0, "fold": 0, **order}
+    order = {"job": "trial", "number": number, "model": TINY, "params": params, "seed": 0, "fold": 0, **order}
     *reports, last = worker.work(order)
     assert {report["resumed_step"] for report in reports} <= {last["resumed_step"]}
     assert all(report["step"] > last["resumed_step"] for report in reports)
