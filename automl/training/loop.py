@@ -100,7 +100,7 @@ def train(
     averager = Averager(optimizer.weights.flats, params.weight_averaging, params.ema_decay, total)
     mixing = torch.Generator(device).manual_seed(seed)
 
-    batches = _batches(data, rows, params, np.random.default_rng(seed))
+    batches = _batches(data, rows, row_labels, params, np.random.default_rng(seed))
     loss_sum, since = torch.zeros((), device=device), 0
     unlike = collate(data.rows, rows[np.argsort(data.rows.lengths[rows])[[0, -1]]], data.pad_token_id, device)
     with first_token_alone(model, unlike), computing_in(model, precision), replaying(model, cached) as replay:
@@ -207,9 +207,15 @@ def predict_logits(
     return result[np.argsort(np.concatenate(order))]
 
 
-def _batches(data: TrainingData, rows: np.ndarray, params: Params, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Batches of row numbers, epoch after epoch without end."""
-    labels, lengths = data.rows.labels[rows], data.rows.lengths[rows]
+def _batches(
+    data: TrainingData, rows: np.ndarray, labels: np.ndarray, params: Params, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Batches of row numbers, epoch after epoch without end.
+
+    Args:
+        labels: of these rows, which balanced sampling goes by.
+    """
+    lengths = data.rows.lengths[rows]
     while True:
         epoch = balanced_epoch(labels, rng) if params.balanced_sampling else np.arange(len(rows))
         for index in training_batches(lengths[epoch], params.per_device_train_batch_size, rng):

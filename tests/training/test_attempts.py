@@ -117,16 +117,20 @@ def of_another_precision(path: Path, worker: TrialWorker) -> None:
     stop(TrialWorker(replace(worker._setup, precision="bfloat16")), 7, 4)
 
 
+def changed(worker: TrialWorker, **what: Any) -> WorkerSetup:
+    return replace(worker._setup, backbones={TINY: replace(worker._setup.backbones[TINY], **what)})
+
+
 def of_other_labels(path: Path, worker: TrialWorker) -> None:
-    data = worker._setup.data
+    data = worker._setup.backbones[TINY].data
     rows = replace(data.rows, labels=1 - data.rows.labels)
-    stop(TrialWorker(replace(worker._setup, data=replace(data, rows=rows))), 7, 4)
+    stop(TrialWorker(changed(worker, data=replace(data, rows=rows))), 7, 4)
 
 
 def of_other_words(path: Path, worker: TrialWorker) -> None:
-    used = worker._setup.used_tokens.copy()
+    used = worker._setup.backbones[TINY].used_tokens.copy()
     used[-1] += 1
-    stop(TrialWorker(replace(worker._setup, used_tokens=used)), 7, 4)
+    stop(TrialWorker(changed(worker, used_tokens=used)), 7, 4)
 
 
 def that_does_not_fit(path: Path, worker: TrialWorker) -> None:
@@ -169,7 +173,7 @@ def test_without_a_good_state_of_its_own_training_it_begins_anew(
 @pytest.mark.parametrize("technique", ["features", "contrastive"])
 def test_techniques_with_loops_of_their_own_begin_anew(worker: TrialWorker, tmp_path: Path, technique: str) -> None:
     params = {"technique": technique, "num_train_epochs": 1}
-    work = worker.run(7, params, seed=0)
+    work = worker.run(7, TINY, params, seed=0)
     next(work)
     work.close()
     assert list(tmp_path.iterdir()) == []
@@ -177,7 +181,7 @@ def test_techniques_with_loops_of_their_own_begin_anew(worker: TrialWorker, tmp_
 
 
 def test_a_trial_that_ended_leaves_no_state(worker: TrialWorker, tmp_path: Path) -> None:
-    work = worker.run(7, PARAMS, seed=0)
+    work = worker.run(7, TINY, PARAMS, seed=0)
     while not next(work).get("final"):
         pass
     work.close()
@@ -185,7 +189,7 @@ def test_a_trial_that_ended_leaves_no_state(worker: TrialWorker, tmp_path: Path)
 
 
 def test_a_trial_that_was_stopped_before_it_began_leaves_none_either(worker: TrialWorker, tmp_path: Path) -> None:
-    worker.run(7, PARAMS, seed=0).close()
+    worker.run(7, TINY, PARAMS, seed=0).close()
     assert list(tmp_path.iterdir()) == []
 
 
