@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from automl.errors import StorageError, StudyMismatch
@@ -17,12 +18,19 @@ IDENTITY = "identity"  # study attribute: what this study is a search over; neve
 
 
 class Study:
-    """One search's record: start a trial, report its values, end it. Trials are known by their number."""
+    """One search's record: start a trial, report its values, end it. Trials are known by their number.
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.RDBStorage) -> None:
+    It is the only writer of its trials, so that they are read once, when it is opened: what a search asks of thousands
+    of trials at each report of one costs no look at the database.
+    """
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage) -> None:
         self._study = study
         self._storage = storage
         self._live: dict[int, optuna.Trial] = {}
+        frozen = study.get_trials(deepcopy=False)
+        self._trials = [_trial(one) for one in frozen]  # by number
+        self._ids = [one._trial_id for one in frozen]  # likewise
 
     @property
     def name(self) -> str:
@@ -39,13 +47,15 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial, by number."""
-        return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+        return list(self._trials)
+
+    def trial(self, number: int) -> Trial:
+        """One of them."""
+        return self._trials[number]
 
     def again(self) -> Trial | None:
         """A trial that was given back, RUNNING from now on as it was; None where none waits."""
-        import optuna
-
-        if not self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+        if not any(trial.state is State.WAITING for trial in self._trials):
             return None
         return self._resume()
 
@@ -69,8 +79,9 @@ class Study:
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record a running trial's value at a step; a repeated trial's values replace those of its first attempt."""
-        trial = self._live[number]
-        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+        known = self._trials[number]
+        self._trials[number] = replace(known, intermediate={**known.intermediate, step: value})
 
     def end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
@@ -79,21 +90,19 @@ class Study:
         self._set(number, facts)
         value = value if state is State.COMPLETE else None  # Optuna keeps a pruned trial's last value itself
         self._study.tell(self._live.pop(number), value, optuna.trial.TrialState[state.value])
-        return self._frozen(number)
+        return self._read(number)
 
     def release(self, number: int) -> None:
         """Give an unfinished trial back: it keeps its number, params and facts, and waits until `again` is asked."""
-        self._wait(self._live.pop(number)._trial_id)
+        self._wait(self._live.pop(number).number)
 
     def recover(self) -> list[int]:
         """Release trials that a search which is no longer alive left RUNNING. Their numbers."""
-        import optuna
-
-        stuck = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        stuck = [trial for trial in stuck if trial.number not in self._live]
-        for trial in stuck:
-            self._wait(trial._trial_id)
-        return [trial.number for trial in stuck]
+        running = [trial.number for trial in self._trials if trial.state is State.RUNNING]
+        stuck = [number for number in running if number not in self._live]
+        for number in stuck:
+            self._wait(number)
+        return stuck
 
     def close(self) -> None:
         """Close the database connections."""
@@ -117,19 +126,24 @@ class Study:
         """The trial that waits longest."""
         asked = self._study.ask()
         self._live[asked.number] = asked
-        return self._frozen(asked.number)
+        if asked.number == len(self._ids):  # a new one
+            self._ids.append(asked._trial_id)
+            self._trials.append(_trial(asked._cached_frozen_trial))
+        return self._read(asked.number)
 
-    def _wait(self, trial_id: int) -> None:
+    def _wait(self, number: int) -> None:
         import optuna
 
-        self._storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.WAITING)
+        self._storage.set_trial_state_values(self._ids[number], state=optuna.trial.TrialState.WAITING)
+        self._read(number)
 
     def _set(self, number: int, facts: Mapping[str, Any]) -> None:
         for name, value in facts.items():
             self._live[number].set_user_attr(name, value)
 
-    def _frozen(self, number: int) -> Trial:
-        return _trial(self._study.get_trials(deepcopy=False)[number])
+    def _read(self, number: int) -> Trial:
+        self._trials[number] = _trial(self._storage.get_trial(self._ids[number]))
+        return self._trials[number]
 
 
 def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
@@ -160,6 +174,15 @@ def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
     return Study(study, storage)
 
 
+def study_in_memory(name: str) -> Study:
+    """A new study that is gone with this process: for a search that is only simulated."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.InMemoryStorage()
+    return Study(optuna.create_study(study_name=name, storage=storage, direction="maximize"), storage)
+
+
 def readable_url(url: str) -> str:
     """The URL without its password, for people and logs."""
     import sqlalchemy
@@ -186,9 +209,12 @@ def _open_storage(url: str) -> optuna.storages.RDBStorage:
         ) from None
 
 
-def _close(storage: optuna.storages.RDBStorage) -> None:
+def _close(storage: optuna.storages.BaseStorage) -> None:
+    import optuna
+
     storage.remove_session()
-    storage.engine.dispose()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
 
 
 def _require_same(name: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:

@@ -59,6 +59,10 @@ class Search:
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
         self._proposer = Proposer(space, depth, policy.seed, trials)
+        self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm and step -> number -> value
+        for trial in trials:
+            for step, value in trial.intermediate.items():
+                self._seen_at(cell_of(trial), space.arm_of(trial.params), step)[trial.number] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
@@ -203,16 +207,15 @@ class Search:
         self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
-        others = [
-            trial.intermediate[step]
-            for trial in self._study.trials()
-            if trial.number != number
-            and step in trial.intermediate
-            and cell_of(trial) == running.cell
-            and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
-        ]
+        seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces
+        seen.pop(number, None)
+        others = list(seen.values())
+        seen[number] = value
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
+
+    def _seen_at(self, cell: Cell, arm: str, step: int) -> dict[int, float]:
+        return self._seen.setdefault((cell, arm, step), {})
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""
