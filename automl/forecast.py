@@ -21,8 +21,8 @@ def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]
     """The configurations that the study would try first: its recipes, then what the sampler proposes unseen."""
     from automl.tuning.proposals import Proposer
 
-    space, depth = prepared.space, prepared.depth
-    proposer, recipes = Proposer(space, depth, prepared.request.seed), space.recipes(depth)
+    space = prepared.space
+    proposer, recipes = Proposer(space, prepared.request.seed), space.recipes()
     proposed = [proposer.propose() for _ in range(count - len(recipes))]
     return [space.params(params) for params in (recipes + proposed)[:count]]
 

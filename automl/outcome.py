@@ -13,6 +13,7 @@ from automl.data.batches import encode
 from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
 from automl.export.folder import write_folder
+from automl.export.original import Original, probabilities
 from automl.metrics import SCORES
 from automl.models.checkpoint import load_tokenizer
 from automl.params import Params
@@ -20,7 +21,8 @@ from automl.prepare import Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress
 from automl.records import Score, State, Trial
 from automl.selection import audit, write_audit
-from automl.shipping import Shipped, build, choose_shipped
+from automl.shipping import Shipped, build, choose_shipped, original
+from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.tuning.policy import Policy
 from automl.verdict import SimpleModels, Verdict, as_facts, decide
@@ -54,9 +56,12 @@ def finish(
     verdict = decide(study, policy, prepared, simple.predictions)
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
     _write_audit(verdict, prepared)
-    shipped = choose_shipped(study, verdict.winner, prepared, progress)
+    limit = prepared.request.time_limit
+    until = started + limit if limit else None
+    shipped = choose_shipped(study, verdict.winner, prepared, progress, until=until)
     model = build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
+    kept = original(study, verdict.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
         "study": study.name,
@@ -69,7 +74,8 @@ def finish(
         "seconds": round(time.monotonic() - started, 1),
         "model_dir": str(prepared.output),
         "winner": _winner(verdict, prepared),
-        "shipped": shipped.why,
+        **told(shipped),
+        "original": None if kept is None else _original_facts(kept, prepared),
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
         "domain_adaptation": study.facts.get("domain_adaptation"),
@@ -87,7 +93,7 @@ def finish(
         "command": prepared.request.command,
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
-    write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result))
+    write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result), kept)
     return result
 
 
@@ -154,6 +160,13 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     }
     study.record("test", fact)
     return score
+
+
+def _original_facts(kept: Original, prepared: Prepared) -> dict[str, Any]:
+    """The winner's own models, and what they have on the locked split together: the cost of one in their place."""
+    rows = prepared.splits.test
+    score = SCORES[prepared.kind.metric](rows.labels, probabilities(kept, rows.inputs).argmax(axis=1))
+    return {"models": len(kept.members), "test": asdict(score)}
 
 
 def _require_complete(trials: Sequence[Trial], interrupted: bool) -> None:

@@ -22,6 +22,7 @@ from automl.study import Study, open_study, readable_url
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
 
+MORE_SEEDS = 2  # with which finalists are trained on a single held-out split; with folds each brings its own
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
@@ -53,14 +54,15 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         policy = Policy(
             prepared.splits.n_folds,
             request.seed,
-            prepared.space.recipes(prepared.depth),
-            repeats=2 if prepared.splits.n_folds == 1 else 0,
+            prepared.space.recipes(),
+            repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
             budget=request.budget,
+            arm_of=prepared.space.arm_of,
+            arms=[arm.name for arm in prepared.space.arms],
         )
         plan = Search(
             study,
             prepared.space,
-            prepared.depth,
             policy,
             budget=request.budget,
             progress=progress,
@@ -124,7 +126,7 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
         "model": prepared.checkpoint.name,
-        "search_space": prepared.space.name,
+        "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,

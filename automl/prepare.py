@@ -20,7 +20,7 @@ from automl.models import checkpoint
 from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import RawTask, Splits
-from automl.spaces import SearchSpace, load_space
+from automl.spaces import BoundSpace, SearchSpace, load_space
 from automl.tasks import sources
 from automl.tasks.kinds import Kind, kind_of
 from automl.tasks.unlabelled import read_unlabelled
@@ -59,6 +59,7 @@ class Request:
     storage: str | None = None
     study_name: str | None = None
     output: Path | None = None
+    keep_original: bool = False
     offline: bool = False
     stand_in: bool = True
     command: str = ""
@@ -72,7 +73,7 @@ class Prepared:
     task: RawTask
     kind: Kind
     splits: Splits
-    space: SearchSpace
+    space: BoundSpace
     checkpoint: Checkpoint
     depth: int  # encoder layers
     max_length: int  # tokens
@@ -89,7 +90,7 @@ class Prepared:
         return {
             "task": hashlib.sha256(data.encode()).hexdigest(),
             "model": self.checkpoint.sha256,
-            "search space": self.space.digest,
+            "search space": self.space.written.digest,
         }
 
     @property
@@ -144,14 +145,15 @@ def prepare(request: Request) -> Prepared:
     found = checkpoint.resolve(request.model, offline=request.offline)
     max_length = min(request.max_length, checkpoint.max_positions(found) - _virtual_tokens(space))
     mask_model, translators = _augmenters(request, space, found)
+    depth = checkpoint.depth(found)
     prepared = Prepared(
         request,
         task,
         kind,
         splits,
-        space,
+        space.over({found.name: depth}),
         found,
-        checkpoint.depth(found),
+        depth,
         max_length,
         _unlabelled(request, splits),
         mask_model,

@@ -34,6 +34,12 @@ def result_text(result: Mapping[str, Any]) -> str:
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
+    if result["original"]:
+        kept = result["original"]
+        lines.append(
+            f"The winner's own {kept['models']} models are in its folder original: "
+            f"test {result['metric']} {kept['test']['value']:.3f} together"
+        )
     lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
@@ -58,7 +64,7 @@ def plan_text(prepared: Prepared) -> str:
     from automl.forecast import first_configurations, forecast
 
     data, request = describe_data(prepared), prepared.request
-    arms = {arm.name: prepared.space.distributions(prepared.depth, arm.name) for arm in prepared.space.arms}
+    arms = {arm.name: prepared.space.distributions(arm.name) for arm in prepared.space.arms}
     distributions = {name: one for searched in arms.values() for name, one in searched.items()}
     lines = [
         f"Task      {prepared.task.name} ({prepared.kind.name}, metric {prepared.kind.metric})",
@@ -71,7 +77,7 @@ def plan_text(prepared: Prepared) -> str:
         *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
         f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
         f"up to {prepared.max_length} tokens",
-        f"Space     {prepared.space.name}, {len(distributions)} params searched",
+        f"Space     {prepared.space.written.name}, {len(distributions)} params searched",
         *(f"  {name:<44}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
         "First configurations",

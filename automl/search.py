@@ -169,6 +169,14 @@ def command(
             help="Folder for the model, empty or not there yet. (default: runs/STUDY/model)", rich_help_panel=OUT
         ),
     ] = None,
+    keep_original: Annotated[
+        bool,
+        typer.Option(
+            "--keep-original",
+            help="Keep the winner's own models beside the one that is shipped, for `automl.export.original`.",
+            rich_help_panel=OUT,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=OUT)
     ] = False,
@@ -205,6 +213,7 @@ def command(
         storage=storage,
         study_name=study_name,
         output=output,
+        keep_original=keep_original,
         offline=offline,
         stand_in=stand_in,
         command=shlex.join(["python", "-m", "automl.search", *sys.argv[1:]]),

@@ -19,7 +19,8 @@ from automl.records import State, Trial
 from automl.selection import Difference, Estimate, Evidence, differences, estimate, gather
 from automl.study import Study
 from automl.training.keep import read_logits
-from automl.tuning.policy import Configuration, Policy, configurations
+from automl.tuning.configurations import Configuration, configurations
+from automl.tuning.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def decide(study: Study, policy: Policy, prepared: Prepared, simple: Mapping[str
         winner,
         evidence,
         evidence.score(number, metric),
-        estimate(evidence, metric, seed=prepared.request.seed),
+        estimate(evidence, metric, winner=number, seed=prepared.request.seed),
         differences(evidence.labels, evidence.probabilities[number], rivals, metric, seed=prepared.request.seed),
     )
 

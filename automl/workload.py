@@ -53,7 +53,7 @@ def worker_setup(prepared: Prepared, study: Study, progress: Progress, device: s
 def starting_weights(prepared: Prepared, study: Study, progress: Progress, device: str) -> dict[str, Checkpoint]:
     """The weights that trials can start from, by name; those adapted to the domain are made here if need be."""
     weights = {"pretrained": replace(prepared.checkpoint, folder=prepared.checkpoint.folder.resolve())}
-    if "domain_adapted" not in prepared.space.values("starting_weights"):
+    if "domain_adapted" not in prepared.space.written.values("starting_weights"):
         return weights
     progress.emit(PhaseStarted("adapting the encoder to the task's own text"))
     adaptation = adapt(
@@ -83,7 +83,7 @@ def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str
     parts = [encode(tokenizer, labelled.inputs, labelled.labels, prepared.max_length)]
     begin = len(labelled)
     copies = {}
-    for name in prepared.space.values("augmentation"):
+    for name in prepared.space.written.values("augmentation"):
         if name == "none":
             continue
         progress.emit(PhaseStarted(f"altering copies of the labelled texts: {name}"))
@@ -96,7 +96,7 @@ def _rows(prepared: Prepared, tokenizer: object, progress: Progress, device: str
 
 
 def _copies(prepared: Prepared, name: str, device: str) -> list[list[str]]:
-    count = prepared.space.largest("augmentation_copies", default=1)
+    count = prepared.space.written.largest("augmentation_copies", default=1)
     folder = Path(prepared.folder / "augmented")
     inputs = prepared.splits.labelled.inputs
     return make_copies(inputs, name, count, prepared.request.seed, resources(prepared, device), folder)

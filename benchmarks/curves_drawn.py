@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from automl.spaces import ARM, SearchSpace, presets
+from automl.spaces import ARM, BoundSpace, load_space, presets
 from automl.tuning.curves import Curve, Point, Recorded, Table
 
 STEPS = (1, 2, 4, 6, 8)
 
 
-def drawn(space: SearchSpace, depth: int, count: int, seed: int) -> list[dict[str, Any]]:
-    """Recipes and random draws, by Optuna's names: every arm has an equal share, and any first few are a fair sample."""
+def drawn(space: BoundSpace, count: int, seed: int) -> list[dict[str, Any]]:
+    """Recipes and random draws, by Optuna's names: arms in equal shares, and in turn."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed))
-    recipes = space.recipes(depth)
+    recipes = space.recipes()
     of_arm = {arm.name: [one for one in recipes if space.arm_of(one) == arm.name] for arm in space.arms}
     found = []
     for place in range(count):
@@ -28,23 +28,20 @@ def drawn(space: SearchSpace, depth: int, count: int, seed: int) -> list[dict[st
             continue
         study.enqueue_trial({ARM: arm})
         trial = study.ask()
-        space.suggest(trial, depth)
+        space.suggest(trial)
         found.append(dict(trial.params))
     return found
 
 
-def made_up(space: SearchSpace, preset: str, depth: int, count: int, seed: int, cells: int = 3) -> Table:
-    """Curves with what matters in real ones: arms of unlike cost, a smooth response, noise of the cell and of the seed.
-
-    Args:
-        preset: the name of the space, whose text the table keeps.
-    """
+def made_up(preset: str, count: int, seed: int, *, cells: int = 3, depth: int = 6) -> Table:
+    """Curves with what matters in real ones: arms of unlike cost, unlike paces, noise of the cell and of the seed."""
+    space = load_space(preset).over({"made up": depth})
     rng = np.random.default_rng(seed)
     names = [arm.name for arm in space.arms]
     arm_worth, arm_seconds = 0.8 + 0.04 * rng.random(len(names)), np.geomspace(0.2, 30, len(names))
     cell_noise = rng.normal(0, 0.02, cells)
     recorded = []
-    for params in drawn(space, depth, count, seed):
+    for params in drawn(space, count, seed):
         arm = names.index(space.arm_of(params))
         worth = arm_worth[arm] - abs(rng.normal(0, 0.04))
         pace, seconds = rng.uniform(1, 3), arm_seconds[arm] * rng.uniform(0.6, 1.6)
@@ -55,7 +52,7 @@ def made_up(space: SearchSpace, preset: str, depth: int, count: int, seed: int, 
             curves.append(_curve(rising, float(seconds)))
         recorded.append(Recorded(params, tuple(curves)))
     text = presets()[preset].read_text(encoding="utf-8")
-    return Table({"task": "made up", "search_space": text, "depth": depth}, tuple(recorded))
+    return Table({"task": "made up", "search_space": text, "model": "made up", "depth": depth}, tuple(recorded))
 
 
 def _curve(values: list[float], seconds: float) -> Curve:

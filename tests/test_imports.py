@@ -15,7 +15,15 @@ FLOORS = [
     {"automl.data", "automl.selection", "automl.baselines"},
     {"automl.training", "automl.export"},
     {"automl.tuning"},
-    {"automl.prepare", "automl.workload", "automl.outcome", "automl.forecast", "automl.printout", "automl.verdict", "automl.shipping"},
+    {
+        "automl.prepare",
+        "automl.workload",
+        "automl.outcome",
+        "automl.forecast",
+        "automl.printout",
+        "automl.verdict",
+        "automl.shipping",
+    },
     {"automl.pipeline"},
     {"automl.search"},
 ]

@@ -16,15 +16,14 @@ from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.shipping import choose_shipped
-from automl.spaces import SearchSpace
-from automl.spaces.param import Param
-from automl.spaces.space import Arm
+from automl.spaces import Arm, Param, SearchSpace
 from automl.study import Study, open_study
 from automl.tasks.kinds import kind_of
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
 from automl.training.keep import write_logits
+from automl.tuning.configurations import Cell, configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
-from automl.tuning.policy import Cell, Policy, configurations
+from automl.tuning.policy import Policy
 from automl.verdict import as_facts, decide, gathered, measured_baselines
 from tests.tiny import make_model, make_rows
 
@@ -39,7 +38,7 @@ SPACE = SearchSpace(
         ),
         Arm("full", "", (RATE,)),
     ),
-)
+).over({"tiny": 6})
 HEAD, FULL, OTHER = (
     {"arm": "head", "head.logistic_regression_c": 1.0},
     {"arm": "full", "full.learning_rate": 1e-4},
@@ -65,7 +64,7 @@ class Recorder:
         said = np.where(np.arange(len(labels)) < round(right * len(labels)), labels, 1 - labels)
         facts = {"stage": "search" if of is None else "race", "fold": cell.fold, "seed": cell.seed}
         facts |= {} if of is None else {"configuration": of}
-        trial = self.study.start(params, SPACE.distributions(6, str(params["arm"])), facts)
+        trial = self.study.start(params, SPACE.distributions(str(params["arm"])), facts)
         path = self.folder / f"{trial.number}.logits"
         logits = 2.0 * np.eye(2, dtype=np.float32)[said]
         left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}

@@ -58,10 +58,7 @@ def answers(
     if params.technique == "features":
         states = trainer.pooled_states(base, precision)[params.pooling]
         return load_head(own).logits(select(states, params.feature_source))
-    model = fresh_copy(base, seed=0)
-    if params.technique != "contrastive":
-        shape(model, params, base.text_start)
-    _load(model, tensors)
+    model = restored(base, params, tensors)
     with computing_in(model, precision):
         if params.technique != "contrastive":
             return predict_logits(model, data.rows, data.pad_token_id)
@@ -78,13 +75,20 @@ def targets(committee: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def teach(
-    trainer: Trainer, base: Base, params: Params, targets: np.ndarray, *, seed: int, fold: int | None, precision: str
+    trainer: Trainer,
+    base: Base,
+    params: Params,
+    targets: np.ndarray | None,
+    *,
+    seed: int,
+    fold: int | None,
+    precision: str,
 ) -> Iterator[Report | Finished]:
     """Fine-tune a copy of the base towards probabilities in place of labels. Yields as a trial does.
 
     Args:
         params: of the student, see `student_params`.
-        targets: [rows of the study, labels]; those of held-out rows are not read.
+        targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves.
         fold: what is held out, to see how well it works; None for the student that is shipped.
     """
     params = settled(params, base.model)
@@ -99,10 +103,19 @@ def teach(
         yield Finished(item, trained_tensors(model)) if isinstance(item, TrialResult) else item
 
 
-def _load(model: Any, tensors: Mapping[str, torch.Tensor]) -> None:
+def restored(base: Base, params: Params, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """A model as its training left it, within the study's vocabulary.
+
+    Args:
+        params: settled (`models.shape`).
+    """
     import torch
 
+    model = fresh_copy(base, seed=0)
+    if params.technique != "contrastive":
+        shape(model, params, base.text_start)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in tensors:
                 parameter.copy_(tensors[name])
+    return model

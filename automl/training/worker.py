@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,12 +17,16 @@ from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
+from automl.training.averaging import greedy_average, mean_tensors
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
 from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
 from automl.training.loop import TrainingDiverged
 from automl.training.precision import best_precision, keep_freed_memory
 from automl.training.techniques import Base, Finished, Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,10 @@ class TrialWorker:
         arguments = {name: value for name, value in order.items() if name != "job"}
         if order["job"] == "trial":
             yield from self.run(**arguments)
-        elif order["job"] == "answer":
-            yield {**self.answer(**arguments), "final": True}
         else:
-            yield {**self.teach(**arguments), "final": True}
+            methods: dict[str, Callable[..., dict[str, Any]]]
+            methods = {"answer": self.answer, "teach": self.teach, "average": self.average}
+            yield {**methods[order["job"]](**arguments), "final": True}
 
     def run(
         self, number: int, params: Mapping[str, Any], seed: int, fold: int | None = 0
@@ -102,6 +106,27 @@ class TrialWorker:
         file = self._setup.checkpoints / f"answers-{number:05d}.logits"
         return {"answers": str(file), "answers_sha256": write_logits(file, logits)}
 
+    def average(
+        self,
+        params: Mapping[str, Any],
+        judged: Sequence[tuple[str, str]],
+        others: Sequence[tuple[str, str]],
+        fold: int,
+    ) -> dict[str, Any]:
+        """The greedy average of models that did not see a fold, and of all others with it; what is known of it.
+
+        Args:
+            judged: checkpoints of trainings without the fold, and their SHA-256.
+            others: those of trainings with it, which its rows cannot judge.
+        """
+        whole = Params(**params)
+        models, further = ([read_tensors(Path(path), hash)[0] for path, hash in files] for files in (judged, others))
+        base = self._base(whole.starting_weights)
+        best = greedy_average(self._trainer, base, whole, models, fold=fold, precision=self._precision)
+        tensors = mean_tensors([*(models[place] for place in best.kept), *further])
+        saved = self._write("average", tensors, best.logits)
+        return {"kept": len(best.kept), "value": best.value, "loss": best.loss, **saved}
+
     def teach(
         self, name: str, params: Mapping[str, Any], committee: Sequence[tuple[str, str]], seed: int, fold: int | None
     ) -> dict[str, Any]:
@@ -109,11 +134,11 @@ class TrialWorker:
 
         Args:
             params: of the student.
-            committee: files that `answer` wrote for each member, and their SHA-256.
+            committee: files that `answer` wrote for each member, and their SHA-256; none: the labels are the lesson.
             fold: what is held out; None for the model that is shipped.
         """
         whole = Params(**params)
-        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee])
+        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
         lesson = teach(
             self._trainer,
             self._base(whole.starting_weights),
@@ -159,13 +184,16 @@ class TrialWorker:
         return self._bases[name]
 
     def _save(self, name: str, end: Finished) -> dict[str, Any]:
+        return self._write(name, end.tensors, end.result.logits)
+
+    def _write(self, name: str, tensors: Mapping[str, torch.Tensor], logits: np.ndarray) -> dict[str, Any]:
         path = self._setup.checkpoints / f"{name}.safetensors"
-        logits = path.with_suffix(".logits")
+        said = path.with_suffix(".logits")
         return {
-            "predictions": str(logits),
-            "predictions_sha256": write_logits(logits, end.result.logits),
+            "predictions": str(said),
+            "predictions_sha256": write_logits(said, logits),
             "checkpoint": str(path),
-            "checkpoint_sha256": write_tensors(path, end.tensors, self._setup.used_tokens),
+            "checkpoint_sha256": write_tensors(path, tensors, self._setup.used_tokens),
         }
 
     def _memory(self) -> dict[str, int]:

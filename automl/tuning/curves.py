@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from automl.errors import DataError
-from automl.spaces import SearchSpace, load_space
+from automl.spaces import BoundSpace, load_space
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -62,20 +62,20 @@ class Recorded:
 class Table:
     """Recorded configurations, and `facts` about them all.
 
-    Of the facts a replay reads two: "search_space", the YAML text of the space that they were drawn from, and "depth",
-    the encoder's layers.
+    Of the facts a replay reads "search_space", the YAML text of the space that configurations were drawn from, "model",
+    the encoder's name, and "depth", its layers.
     """
 
     facts: Mapping[str, Any]
     recorded: tuple[Recorded, ...]
 
     @property
-    def space(self) -> SearchSpace:
+    def space(self) -> BoundSpace:
         """The search space, as it was when the table was made."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "space.yaml"
             file.write_text(self.facts["search_space"], encoding="utf-8")
-            return load_space(str(file))
+            return load_space(str(file)).over({self.facts["model"]: self.facts["depth"]})
 
 
 def write_table(path: Path, table: Table) -> None:
@@ -101,7 +101,7 @@ def read_table(path: Path) -> Table:
         ) from None
 
 
-def nearest_in(table: Table, space: SearchSpace, depth: int) -> Callable[[Mapping[str, Any]], Recorded]:
+def nearest_in(table: Table, space: BoundSpace) -> Callable[[Mapping[str, Any]], Recorded]:
     """A function from a configuration of the space, by Optuna's names, to the nearest one that was recorded in its arm.
 
     Distance is Euclidean over params as the space scales them: a range has length 1, on its logarithm where it is
@@ -114,12 +114,12 @@ def nearest_in(table: Table, space: SearchSpace, depth: int) -> Callable[[Mappin
     """
     arms = {}
     for arm in space.arms:
-        distributions = space.distributions(depth, arm.name)
+        distributions = space.distributions(arm.name)
         mine = [one for one in table.recorded if one.params.keys() == distributions.keys()]
         mine = [one for one in mine if space.arm_of(one.params) == arm.name]
         if not mine:
             raise DataError(
-                f"the table of learning curves has no configuration of {arm.name or space.name!r} with params "
+                f"the table of learning curves has no configuration of {arm.name or space.written.name!r} with params "
                 f"{', '.join(distributions)}: replay the space that it was recorded with, or record it anew"
             )
         arms[arm.name] = distributions, mine, np.array([_place(one.params, distributions) for one in mine])

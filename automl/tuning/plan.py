@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
-from automl.spaces import SearchSpace
+from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
-from automl.tuning.policy import RACE, Cell, Job, Policy, cell_of, configurations
+from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
@@ -27,7 +29,6 @@ class Search:
     """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
-        depth: encoder layers of the model, which the space's shares of it are counted in.
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
@@ -37,8 +38,7 @@ class Search:
     def __init__(
         self,
         study: Study,
-        space: SearchSpace,
-        depth: int,
+        space: BoundSpace,
         policy: Policy,
         *,
         budget: int,
@@ -50,7 +50,6 @@ class Search:
     ) -> None:
         self._study = study
         self._space = space
-        self._depth = depth
         self._policy = policy
         self._progress = progress
         self._facts = facts
@@ -58,11 +57,11 @@ class Search:
         self._budget = budget
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
-        self._proposer = Proposer(space, depth, policy.seed, trials)
-        self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm and step -> number -> value
+        self._proposer = Proposer(space, policy.seed, trials)
+        self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm, step -> configuration -> value
         for trial in trials:
             for step, value in trial.intermediate.items():
-                self._seen_at(cell_of(trial), space.arm_of(trial.params), step)[trial.number] = value
+                self._seen_at(cell_of(trial), space.arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
@@ -141,7 +140,7 @@ class Search:
         self._started += 1
         params, cell = self._space.params(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params)
+            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, params))
@@ -158,11 +157,15 @@ class Search:
         if job.stage == RACE and not self._racing:
             self._racing = True
             self._progress.emit(Notice("info", self._why_racing(trials)))
-        params = self._proposer.propose() if job.params is None else job.params
+        params = job.params
+        if params is None:
+            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
-        distributions = self._space.distributions(self._depth, self._space.arm_of(params))
+        if job.continues is not None:
+            facts["continues"] = job.continues
+        distributions = self._space.distributions(self._space.arm_of(params))
         return self._study.start(params, distributions, facts)
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:
@@ -208,13 +211,13 @@ class Search:
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
         seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces
-        seen.pop(number, None)
-        others = list(seen.values())
-        seen[number] = value
+        seen[running.configuration] = value
+        others = [other for configuration, other in seen.items() if configuration != running.configuration]
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
 
     def _seen_at(self, cell: Cell, arm: str, step: int) -> dict[int, float]:
+        """What was seen there, by configuration."""
         return self._seen.setdefault((cell, arm, step), {})
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
@@ -254,9 +257,14 @@ class Search:
         return trial
 
 
+@dataclass
 class _Running:
     """A trial between start and end: its full params, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float, cell: Cell, stage: str, arm: str) -> None:
-        self.params, self.started, self.cell, self.stage, self.arm = params, started, cell, stage, arm
-        self.facts: dict[str, Any] = {}
+    params: Mapping[str, Any]
+    started: float
+    cell: Cell
+    stage: str
+    arm: str
+    configuration: int
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 `plan.Search`, its policy, its proposals, its pruning and the study are the real ones; what Ray Tune does is done here
 by an event loop. A configuration that was not recorded is answered for by the nearest one of its arm, and the search is
-told that its own proposal did so. Cells are told apart by their seed: a policy that begins with seed s gets the recorded
+told that its own proposal did so. Cells are told apart by seed: a policy that begins with seed s gets the recorded
 cell s modulo their number first, and may have as many cells as were recorded.
 """
 

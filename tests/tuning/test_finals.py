@@ -11,9 +11,9 @@ from automl.params import Params
 from automl.records import State
 from automl.study import Study, open_study
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
-from automl.tuning.finals import REHEARSAL, STUDENT, Finals
+from automl.tuning.configurations import Cell, Configuration
+from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT, Finals
 from automl.tuning.orders import Order
-from automl.tuning.policy import Cell, Configuration
 from tests.tuning.records import FIRST, a_trial
 
 PLAIN = {"learning_rate": 3e-4, "num_train_epochs": 3}
@@ -59,7 +59,14 @@ def orders(finals: Finals) -> list[Order]:
 
 def test_each_member_answers_once_and_then_both_lessons_are_given(study: Study) -> None:
     finals = Finals(study, a_winner(3), PLAIN)
-    assert [order.name for order in orders(finals)] == ["answers 3", "answers 5", "answers 7", STUDENT, REHEARSAL]
+    assert [order.name for order in orders(finals)] == [
+        "answers 3",
+        "answers 5",
+        "answers 7",
+        STUDENT,
+        REHEARSAL,
+        AVERAGE,
+    ]
     assert not finals.open
     assert finals.next() is None
     assert finals.lesson(STUDENT) == {"value": 0.8, "committee": [3, 5, 7]}
@@ -85,19 +92,16 @@ def test_answers_are_asked_for_at_the_same_time_and_lessons_wait_for_all_of_them
         assert finals.running
     finals.done(second.name, answer(second))
     assert not finals.running
-    lesson, rehearsal = finals.next(), finals.next()
-    assert lesson
-    assert rehearsal
-    assert (lesson.name, rehearsal.name) == (STUDENT, REHEARSAL), "both at once"
+    last = [finals.next() for _ in range(3)]
+    assert [order and order.name for order in last] == [STUDENT, REHEARSAL, AVERAGE], "all at once"
     assert finals.next() is None
 
 
 def test_the_student_learns_from_all_on_every_row_and_the_rehearsal_from_those_that_did_not_see_a_fold(
     study: Study,
 ) -> None:
-    student, rehearsal = orders(Finals(study, a_winner(3), PLAIN))[
-        -2:
-    ]  # trials 3 and 7 held out fold 0, trial 5 fold 1
+    *_, student, rehearsal, average = orders(Finals(study, a_winner(3), PLAIN))
+    # trials 3 and 7 held out fold 0, trial 5 fold 1
     said = {number: (f"what {number} said", f"hash {number}") for number in (3, 5, 7)}
     assert student.payload["fold"] is None
     assert student.payload["committee"] == list(said.values())
@@ -105,6 +109,10 @@ def test_the_student_learns_from_all_on_every_row_and_the_rehearsal_from_those_t
     assert rehearsal.payload["committee"] == [said[3], said[7]]
     assert student.payload["seed"] == rehearsal.payload["seed"] == FIRST.seed
     assert {order.payload["job"] for order in (student, rehearsal)} == {"teach"}
+    files = {number: (f"{number}.safetensors", f"sha of {number}") for number in (3, 5, 7)}
+    assert average.payload["judged"] == [files[3], files[7]]
+    assert average.payload["others"] == [files[5]]
+    assert (average.payload["fold"], average.payload["params"]) == (0, Params(**PLAIN).model_dump())
 
 
 @pytest.mark.parametrize(
@@ -123,14 +131,27 @@ def test_a_student_is_trained_as_its_members_were_where_that_gives_a_plain_model
     assert student.payload["params"] == rehearsal.payload["params"] == expected.model_dump()
 
 
-def test_one_plain_model_needs_no_student_and_one_that_transformers_cannot_hold_does(study: Study) -> None:
-    plain = Finals(study, a_winner(1), PLAIN)
-    assert not plain.needed
-    assert not plain.open
-    assert plain.next() is None
-    head = Finals(study, a_winner(1), HEAD)
-    assert head.needed
-    assert [order.name for order in orders(head)] == ["answers 3", STUDENT, REHEARSAL]
+def test_one_plain_model_is_trained_again_on_every_row_and_one_that_transformers_cannot_hold_teaches(
+    study: Study,
+) -> None:
+    (refit,) = orders(Finals(study, a_winner(1), PLAIN))
+    assert refit.name == REFIT
+    assert refit.payload["committee"] == []
+    assert refit.payload["fold"] is None
+    assert refit.payload["params"] == Params(**PLAIN).model_dump()
+    assert not Finals(study, a_winner(1), PLAIN).open
+    assert [order.name for order in orders(Finals(study, a_winner(1), HEAD))] == ["answers 3", STUDENT, REHEARSAL]
+
+
+@pytest.mark.parametrize("params", [HEAD, {"technique": "lora"}])
+def test_weights_that_mean_something_else_in_each_training_are_not_averaged(
+    study: Study, params: dict[str, Any]
+) -> None:
+    assert AVERAGE not in [order.name for order in orders(Finals(study, a_winner(3), params))]
+
+
+def test_models_of_different_folds_have_no_rows_to_judge_their_average(study: Study) -> None:
+    assert AVERAGE not in [order.name for order in orders(Finals(study, a_winner(2), PLAIN))]
 
 
 @pytest.mark.parametrize("state", [State.FAIL, State.PRUNED, State.RUNNING, State.WAITING])
@@ -152,11 +173,11 @@ def test_a_failed_step_ends_it_for_this_run_and_not_for_the_next(study: Study) -
     assert finals.open
     assert study.facts[f"{first.name} error"] == "no room"
     again = Finals(study, a_winner(3), PLAIN)
-    assert [order.name for order in orders(again)] == ["answers 3", "answers 7", STUDENT, REHEARSAL]
+    assert [order.name for order in orders(again)] == ["answers 3", "answers 7", STUDENT, REHEARSAL, AVERAGE]
 
 
 def test_it_goes_on_from_what_is_recorded(study: Study) -> None:
-    names = ["answers 3", "answers 5", "answers 7", STUDENT, REHEARSAL]
+    names = ["answers 3", "answers 5", "answers 7", STUDENT, REHEARSAL, AVERAGE]
     for place, name in enumerate(names):
         finals = Finals(study, a_winner(3), PLAIN)
         assert finals.open
@@ -172,5 +193,5 @@ def test_a_further_member_makes_the_student_learn_anew_but_no_one_answers_twice(
     orders(Finals(study, a_winner(2), PLAIN))
     grown = Finals(study, a_winner(3), PLAIN)
     assert grown.lesson(STUDENT) is None
-    assert [order.name for order in orders(grown)] == ["answers 7", STUDENT, REHEARSAL]
+    assert [order.name for order in orders(grown)] == ["answers 7", STUDENT, REHEARSAL, AVERAGE]
     assert grown.lesson(STUDENT) == {"value": 0.8, "committee": [3, 5, 7]}

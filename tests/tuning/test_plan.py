@@ -13,20 +13,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from automl.progress import Event, Notice, TrialEnded, TrialReported, TrialStarted
 from automl.records import State
-from automl.spaces import SearchSpace
-from automl.spaces.param import Param
-from automl.spaces.space import Arm
+from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
+from automl.tuning.configurations import configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, LAST_STEPS, Search
-from automl.tuning.policy import RACE, SEARCH, Policy, configurations
+from automl.tuning.policy import RACE, SEARCH, Policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
-SPACE = SearchSpace("one", "", (RATE, Param("num_train_epochs", "fixed", default=3)), (Arm(""),))
-HEADS = SearchSpace("heads", "", (RATE, Param("technique", "fixed", default="features")), (Arm(""),))
-TWO_ARMS = SearchSpace("two", "", (), (Arm("quick", "", (RATE,)), Arm("slow", "", (RATE,))))
-DEPTH = 6
+MODEL = {"tiny": 6}  # layers
+SPACE = SearchSpace("one", "", (RATE, Param("num_train_epochs", "fixed", default=3)), (Arm(""),)).over(MODEL)
+HEADS = SearchSpace("heads", "", (RATE, Param("technique", "fixed", default="features")), (Arm(""),)).over(MODEL)
+TWO_ARMS = SearchSpace("two", "", (), (Arm("quick", "", (RATE,)), Arm("slow", "", (RATE,)))).over(MODEL)
 
 
 class Told:
@@ -52,12 +51,12 @@ def study() -> Iterator[Study]:
 
 
 def make_search(
-    study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: SearchSpace = SPACE, **options: Any
+    study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: BoundSpace = SPACE, **options: Any
 ) -> tuple[Search, Told]:
     told = Told()
-    policy = Policy(n_folds, 7, space.recipes(DEPTH), repeats, budget)
+    policy = Policy(n_folds, 7, space.recipes(), repeats, budget)
     facts = {"versions": "all"}
-    return Search(study, space, DEPTH, policy, budget=budget, progress=told, facts=facts, **options), told
+    return Search(study, space, policy, budget=budget, progress=told, facts=facts, **options), told
 
 
 def ask(search: Search) -> int:
@@ -286,10 +285,15 @@ class TestTime:
         assert [kind for _, kind in given if kind in (SEARCH, RACE)] == [SEARCH], given
 
 
-def test_a_winner_of_one_plain_model_has_no_last_steps(study: Study) -> None:
+def test_a_winner_of_one_plain_model_is_trained_again_on_every_row(study: Study) -> None:
     search, _ = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
+    assert not search.over
+    order = search.ask()
+    assert order is not None
+    assert (order.name, order.number) == ("refit", None)
+    search.done(order.name, {"checkpoint": "here"})
     assert search.over
     assert search.ask() is None
 
