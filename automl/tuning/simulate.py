@@ -4,6 +4,8 @@
 by an event loop. A configuration that was not recorded is answered for by the nearest one of its arm, and the search is
 told that its own proposal did so. Cells are told apart by seed: a policy that begins with seed s gets the recorded
 cell s modulo their number first, and may have as many cells as were recorded.
+
+Source: Salinas et al. (2022), Syne Tune: A Library for Large Scale Hyperparameter Tuning and Reproducible Research.
 """
 
 from __future__ import annotations
@@ -11,38 +13,17 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from automl.study import Study
-from automl.training.loop import STEPS
-from automl.tuning.curves import Curve, Recorded
-from automl.tuning.orders import WORKER_RESTARTS, Order
+from automl.tuning.curves import Recorded
+from automl.tuning.orders import WORKER_RESTARTS
 from automl.tuning.plan import Search
-
-ANSWER_COST, LESSON_COST = 0.1, 1.2  # of a training: to answer for all rows, to teach a plain model
-
-Wait = Generator[float | None, None, None]  # seconds until something happens next; None: not before something else does
-Work = Generator[float, None, bool]  # and whether it was done to its end
-
-
-@dataclass
-class Clock:
-    """Simulated seconds, and how many of them workers have computed for, summed over workers."""
-
-    now: float = 0.0
-    busy: float = 0.0
-    computing: int = 0  # workers at this moment
-
-    def __call__(self) -> float:
-        return self.now
-
-    def advance(self, to: float) -> None:
-        """Let time pass."""
-        self.busy += self.computing * (to - self.now)
-        self.now = to
+from automl.tuning.simulated_work import Clock, Labour, Life
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,7 @@ class Workers:
 
     Args:
         count: at once.
-        start_seconds: between an order and its first step: a copy of the weights, a new worker's start.
+        start_seconds: between an order and its first step, in which nothing is computed.
         lifetimes: seconds of computing until a worker dies, one for each that is started; those that follow the last
             one never die.
         finals: whether the winner's last steps are taken, too.
@@ -93,140 +74,56 @@ def simulate(
         search: over `study`, and with `clock` for its clock.
         curve_of: what was recorded for a configuration (see `curves.nearest_in`).
     """
-    crew = _Crew(search, study, curve_of, clock, workers)
-    crew.run(until)
-    search.release()
-    return Usage(workers.count, *crew.last_end)
+    labour = Labour(search, study, curve_of, start_seconds=workers.start_seconds, obedient=workers.obedient)
+    lifetimes = itertools.chain(workers.lifetimes, itertools.repeat(math.inf))
+    last_end = [0.0, 0.0]  # of a trial: the clock's time, and what was computed by then
 
-
-class _Crew:
-    """All workers: each is a generator that says when it is to be asked again."""
-
-    def __init__(
-        self,
-        search: Search,
-        study: Study,
-        curve_of: Callable[[Mapping[str, Any]], Recorded],
-        clock: Clock,
-        workers: Workers,
-    ) -> None:
-        self._search, self._study, self._curve_of, self._clock, self._workers = search, study, curve_of, clock, workers
-        self._lifetimes = itertools.chain(workers.lifetimes, itertools.repeat(math.inf))
-        self._reached: dict[int, int] = {}  # number of a trial -> last step that it was evaluated at
-        self._longest = 0.0  # training that was completed, in seconds
-        self.last_end = 0.0, 0.0  # of a trial: the clock's time, and what was computed by then
-
-    def run(self, until: float) -> None:
-        """Whoever is free asks for an order, then time passes to the next event, until nobody is busy."""
-        idle = [self._worker() for _ in range(self._workers.count)]
-        events: list[tuple[float, int, Wait]] = []
-        order = itertools.count()  # of events at one time: as they were made
-        while not self._search.stopping:
-            while idle and (seconds := next(idle[-1])) is not None:  # one who gets nothing speaks for all
-                heapq.heappush(events, (self._clock.now + seconds, next(order), idle.pop()))
-            if not events or events[0][0] > until:
-                break
-            time, _, worker = heapq.heappop(events)
-            self._clock.advance(time)
-            if self._search.stopping:
-                break
-            if (seconds := next(worker)) is None:
-                idle.append(worker)
-            else:
-                heapq.heappush(events, (time + seconds, next(order), worker))
-        if events and events[0][0] > until:
-            self._clock.advance(until)
-
-    def _worker(self) -> Wait:
-        life = _Life(self._lifetimes, self._clock)
+    def worker() -> Iterator[float | None]:
+        """Seconds until this one is to be asked again; None: not before something happens elsewhere."""
+        life = Life(lifetimes, clock)
         while True:
-            order = self._search.ask()
-            if order is None or (order.number is None and not self._workers.finals):
+            order = search.ask()
+            if order is None or (order.number is None and not workers.finals):
                 yield None
                 continue
             for _ in range(WORKER_RESTARTS + 1):
-                yield self._workers.start_seconds
-                if (yield from self._carry_out(order, life)):
+                yield workers.start_seconds
+                if (yield from labour.carry_out(order, life)):
                     break
             else:
-                self._give_up(order)
+                labour.give_up(order, f"its worker died {WORKER_RESTARTS + 1} times")
+            if order.number is not None:
+                last_end[:] = clock.now, clock.busy
 
-    def _carry_out(self, order: Order, life: _Life) -> Work:
-        if order.number is not None:
-            return (yield from self._train(order.number, order.payload.get("resume"), life))
-        if order.payload["job"] == "answer":
-            seconds = ANSWER_COST * self._curve(order.payload["number"]).seconds
+    _loop([worker() for _ in range(workers.count)], clock, lambda: search.stopping, until)
+    search.release()
+    return Usage(workers.count, *last_end)
+
+
+def deaths(per_hour: float, seed: int) -> Iterator[float]:
+    """Lifetimes of workers that die at random, so often in an hour of computing."""
+    rng = np.random.default_rng(seed)
+    while per_hour:
+        yield float(rng.exponential(3600 / per_hour))
+
+
+def _loop(workers: list[Iterator[float | None]], clock: Clock, stopped: Callable[[], bool], until: float) -> None:
+    """Let each worker go on when its time has come, until none has anything to wait for."""
+    idle, events = workers, list[tuple[float, int, Iterator[float | None]]]()
+    ticket = itertools.count()  # of two events at one time the one that was foreseen first comes first
+    while not stopped():
+        while idle and (seconds := next(idle[-1])) is not None:  # one who gets nothing speaks for all
+            heapq.heappush(events, (clock.now + seconds, next(ticket), idle.pop()))
+        if not events or events[0][0] > until:
+            break
+        time, _, worker = heapq.heappop(events)
+        clock.advance(time)
+        if stopped():
+            return
+        seconds = next(worker)
+        if seconds is None:
+            idle.append(worker)
         else:
-            seconds = LESSON_COST * self._longest
-        lived = yield from life.compute(seconds)
-        if lived:
-            self._search.done(order.name, {"answers": order.name, "answers_sha256": "", **_checkpoint(order.name)})
-        return lived
-
-    def _train(self, number: int, resumed: str | None, life: _Life) -> Work:
-        curve, facts = self._curve(number), {"busy_seconds": 0.0, "start_seconds": self._workers.start_seconds}
-        first = self._reached[_number(resumed)] if resumed else 0
-        began = spent = max((point.seconds for point in curve.points if point.step <= first), default=0.0)
-        for point in curve.points:
-            if point.step <= first:
-                continue
-            if not (yield from life.compute(point.seconds - spent)):
-                return False
-            spent, self._reached[number] = point.seconds, point.step
-            facts |= {"loss": point.loss, "busy_seconds": spent - began}
-            goes_on = self._search.report(number, point.step, STEPS, point.value, facts)
-            if not goes_on and self._workers.obedient:
-                self._search.prune(number)
-                self._ended()
-                return True
-        if not (yield from life.compute(curve.seconds - spent)):
-            return False
-        if curve.error:
-            self._search.fail(number, curve.error, {})
-        else:
-            self._longest = max(self._longest, curve.seconds)
-            self._search.complete(number, curve.value, {**facts, **_checkpoint(f"trial-{number:05d}")})
-        self._ended()
-        return True
-
-    def _give_up(self, order: Order) -> None:
-        error = f"its worker died {WORKER_RESTARTS + 1} times"
-        if order.number is None:
-            self._search.broke(order.name, error)
-        else:
-            self._search.fail(order.number, error, {})
-            self._ended()
-
-    def _ended(self) -> None:
-        self.last_end = self._clock.now, self._clock.busy
-
-    def _curve(self, number: int) -> Curve:
-        trial = self._study.trial(number)
-        curves = self._curve_of(trial.params).curves
-        return curves[int(trial.facts["seed"]) % len(curves)]
-
-
-class _Life:
-    """Seconds of computing that a worker has left; when they are over it is replaced by the next."""
-
-    def __init__(self, lifetimes: Iterator[float], clock: Clock) -> None:
-        self._lifetimes, self._clock = lifetimes, clock
-        self._left = next(lifetimes)
-
-    def compute(self, seconds: float) -> Work:
-        """Compute for so long; whether the worker lived through it."""
-        lived = seconds <= self._left
-        self._clock.computing += 1
-        yield min(seconds, self._left)
-        self._clock.computing -= 1
-        self._left = self._left - seconds if lived else next(self._lifetimes)
-        return lived
-
-
-def _checkpoint(name: str) -> dict[str, str]:
-    return {"checkpoint": f"simulated:{name}", "checkpoint_sha256": ""}  # no such file is ever there
-
-
-def _number(path: str) -> int:
-    """Of the trial that wrote a file such as trial-00007.state."""
-    return int(Path(path).stem.rpartition("-")[2])
+            heapq.heappush(events, (time + seconds, next(ticket), worker))
+    if events and not stopped():
+        clock.advance(until)
