@@ -26,6 +26,7 @@ from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.tuning.policy import Policy
 from automl.verdict import SimpleModels, Verdict, as_facts, decide
+from automl.workload import adaptation_of
 
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
 
@@ -59,7 +60,7 @@ def finish(
     limit = prepared.request.time_limit
     until = started + limit if limit else None
     shipped = choose_shipped(study, verdict.winner, prepared, progress, until=until)
-    model = build(shipped, study, prepared)
+    backbone, model = shipped.backbone, build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
     kept = original(study, verdict.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
@@ -78,11 +79,12 @@ def finish(
         "original": None if kept is None else _original_facts(kept, prepared),
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
-        "domain_adaptation": study.facts.get("domain_adaptation"),
-        "model": prepared.checkpoint.name,
+        "domain_adaptation": adaptation_of(study, backbone),
+        "model": backbone.checkpoint.name,
+        "models": prepared.models,
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),
-        "max_length": prepared.max_length,
+        "max_length": backbone.max_length,
         "seed": prepared.request.seed,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
@@ -93,7 +95,7 @@ def finish(
         "command": prepared.request.command,
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
-    write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result), kept)
+    write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
     return result
 
 
@@ -148,9 +150,9 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     if recorded is not None and recorded["checkpoint_sha256"] == shipped.sha256:
         return Score(**recorded["score"])
     progress.emit(PhaseStarted("reading the test split, once for this model"))
-    tokenizer = load_tokenizer(prepared.checkpoint)
+    tokenizer = load_tokenizer(shipped.backbone.checkpoint)
     rows = prepared.splits.test
-    encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
+    encoded = encode(tokenizer, rows.inputs, rows.labels, shipped.backbone.max_length)
     predictions = prepared.kind.predict(predict_logits(model, encoded, tokenizer.pad_token_id))
     score = SCORES[prepared.kind.metric](rows.labels, predictions)
     fact = {

@@ -83,7 +83,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
 
 
 def _seconds_after_trials(prepared: Prepared) -> float:
-    weights = sum(path.stat().st_size for path in prepared.checkpoint.folder.glob("*.safetensors"))
+    weights = sum(one.weights_bytes for one in prepared.backbones.values())  # each is a baseline
     return SECONDS_TO_END + SECONDS_A_TEST_ROW * len(prepared.splits.test) * max(weights / 1e8, 0.1)
 
 
@@ -106,7 +106,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
             StudyStarted(
                 study=study.name,
                 task=prepared.task.name,
-                model=prepared.checkpoint.name,
+                model=", ".join(prepared.models),
                 metric=prepared.kind.metric,
                 budget=request.budget,
                 done=len(ended),
@@ -125,7 +125,7 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "task": prepared.task.name,
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
-        "model": prepared.checkpoint.name,
+        "model": ", ".join(prepared.models),
         "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,

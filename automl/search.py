@@ -102,7 +102,7 @@ def command(
     mask_model: Annotated[
         str | None,
         typer.Option(
-            help="Masked language model of the augmentation masked_words. (default: --model)", rich_help_panel=DATA
+            help="Masked language model of the augmentation masked_words. (default: each --model)", rich_help_panel=DATA
         ),
     ] = None,
     translators: Annotated[
@@ -113,7 +113,10 @@ def command(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Pretrained encoder: a Hub id or a local folder with safetensors. A,B searches several at once.",
+            rich_help_panel=SEARCH,
+        ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     search_space: Annotated[
         str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)

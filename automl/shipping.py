@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from automl.backbones import Backbone
 from automl.export.folder import build_model
 from automl.export.original import Member, Original
 from automl.metrics import METRICS
@@ -24,6 +25,7 @@ from automl.training.keep import read_logits
 from automl.tuning.configurations import Configuration
 from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT, Finals
 from automl.tuning.orders import Order
+from automl.workload import adaptation_of, worker_setup
 
 SINGLE, ENSEMBLE = "single", "ensemble"
 PREFERRED = (STUDENT, AVERAGE, REFIT)  # where the evidence does not tell them apart: who knows most comes first
@@ -43,6 +45,7 @@ class Shipped:
     """The model that is exported: how it was trained, the file it is built from, and in words why it is this one."""
 
     name: str
+    backbone: Backbone
     params: Params
     checkpoint: str
     sha256: str
@@ -62,7 +65,7 @@ def choose_shipped(
         until: when the user's time is over, on the clock of `time.monotonic`; None is never.
     """
     params = Params(**prepared.space.params(winner.params))
-    finals = Finals(study, winner, params.model_dump())
+    backbone, finals = prepared.backbone_of(winner.params), Finals(study, winner, prepared.space)
     expressible = params.technique not in NOT_EXPRESSIBLE
     if finals.open and not expressible:
         _finish_here(finals, study, prepared, progress)
@@ -79,14 +82,14 @@ def choose_shipped(
     evidence = f" (on fold {teacher['fold']}: {values})" if len(candidates) > 1 else ""
     if made is None:
         why = f"trial {finals.members[0].number}'s model, which was trained without fold {teacher['fold']}{evidence}"
-        return Shipped(SINGLE, params, teacher["checkpoint"], teacher["checkpoint_sha256"], why, candidates)
+        return Shipped(SINGLE, backbone, params, teacher["checkpoint"], teacher["checkpoint_sha256"], why, candidates)
     why = {
         STUDENT: f"a plain model that learned from the winner's {len(finals.members)} models, on every labelled row",
         AVERAGE: f"the mean of the weights of the winner's {len(finals.members)} models, but for those that spoil it",
         REFIT: "one model, trained as the winner on every labelled row",
     }[chosen]
     own = student_params(params) if chosen == STUDENT else params
-    return Shipped(chosen, own, made["checkpoint"], made["checkpoint_sha256"], why + evidence, candidates)
+    return Shipped(chosen, backbone, own, made["checkpoint"], made["checkpoint_sha256"], why + evidence, candidates)
 
 
 def build(shipped: Shipped, study: Study, prepared: Prepared) -> Any:
@@ -94,32 +97,33 @@ def build(shipped: Shipped, study: Study, prepared: Prepared) -> Any:
     from automl.models.virtual_tokens import text_start
 
     return build_model(
-        _starting_weights(shipped.params, study, prepared),
+        _starting_weights(shipped.backbone, shipped.params, study),
         prepared.kind,
         prepared.splits,
         shipped.params,
         Path(shipped.checkpoint),
         shipped.sha256,
-        text_start(load_tokenizer(prepared.checkpoint)),
+        text_start(load_tokenizer(shipped.backbone.checkpoint)),
     )
 
 
 def original(study: Study, winner: Configuration, prepared: Prepared) -> Original:
     """The winner's own models."""
-    params = Params(**prepared.space.params(winner.params))
+    backbone, params = prepared.backbone_of(winner.params), Params(**prepared.space.params(winner.params))
     members = [
         Member(trial.facts["checkpoint"], trial.facts["checkpoint_sha256"], trial.number)
-        for trial in Finals(study, winner, params.model_dump()).members
+        for trial in Finals(study, winner, prepared.space).members
     ]
-    weights = _starting_weights(params, study, prepared)
+    weights = _starting_weights(backbone, params, study)
     names = prepared.splits.label_names
-    return Original(weights, params, members, names, prepared.kind.name, prepared.max_length)
+    return Original(weights, params, members, names, prepared.kind.name, backbone.max_length)
 
 
-def _starting_weights(params: Params, study: Study, prepared: Prepared) -> Checkpoint:
-    if params.starting_weights != "domain_adapted":
-        return prepared.checkpoint
-    return replace(resolve(study.facts["domain_adaptation"]["folder"]), name=prepared.checkpoint.name)
+def _starting_weights(backbone: Backbone, params: Params, study: Study) -> Checkpoint:
+    adaptation = adaptation_of(study, backbone)
+    if params.starting_weights != "domain_adapted" or adaptation is None:
+        return backbone.checkpoint
+    return replace(resolve(adaptation["folder"]), name=backbone.checkpoint.name)
 
 
 def _candidates(finals: Finals, prepared: Prepared) -> dict[str, Candidate]:
@@ -174,7 +178,6 @@ def _finish_here(finals: Finals, study: Study, prepared: Prepared, progress: Pro
 
 def _carry_out(orders: Iterable[Order], finals: Finals, study: Study, prepared: Prepared, progress: Progress) -> None:
     from automl.training.worker import TrialWorker
-    from automl.workload import worker_setup
 
     worker = TrialWorker(worker_setup(prepared, study, progress, "cpu"))
     for order in orders:

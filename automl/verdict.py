@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from automl.backbones import Backbone
 from automl.baselines import Baseline, baselines
 from automl.data.batches import encode
 from automl.errors import NothingUsable
@@ -93,7 +94,9 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
     """Fit every baseline fold by fold, on what is trained on there, and score it on what is held out."""
     splits, metric = prepared.splits, METRICS[prepared.kind.metric]
     held_out = np.flatnonzero(splits.folds >= 0)
-    simple = baselines(prepared.request.seed, _embedder(prepared))
+    simple = baselines(
+        prepared.request.seed, {name: _embedder(prepared, one) for name, one in prepared.backbones.items()}
+    )
     predictions = {baseline.name: np.zeros(len(held_out), dtype=np.int64) for baseline in simple}
     for fold in range(splits.n_folds):
         train, rows = splits.parts(fold)
@@ -103,20 +106,20 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
     return SimpleModels(simple, predictions, {name: metric(labels, said) for name, said in predictions.items()})
 
 
-def _embedder(prepared: Prepared) -> Callable[[Sequence[str]], np.ndarray]:
-    """What the frozen encoder says of texts: its last layer, mean-pooled. Each text is asked once."""
+def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]], np.ndarray]:
+    """What a frozen encoder says of texts: its last layer, mean-pooled. Each text is asked once."""
     from automl.training.features import pooled_states
     from automl.training.precision import best_precision, computing_in
 
-    tokenizer = load_tokenizer(prepared.checkpoint)
+    tokenizer = load_tokenizer(backbone.checkpoint)
     model: Any
-    model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
+    model, _ = load(backbone.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
     known: dict[str, np.ndarray] = {}
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), prepared.max_length)
+            rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), backbone.max_length)
             with computing_in(model, best_precision("cpu")):
                 states = pooled_states(model, rows, np.arange(len(new)), tokenizer.pad_token_id)["mean"][:, -1]
             known.update(zip(new, states, strict=True))

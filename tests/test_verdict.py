@@ -15,6 +15,7 @@ from automl.errors import NothingUsable
 from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
+from automl.shipping import as_facts as shipping_facts
 from automl.shipping import choose_shipped
 from automl.spaces import Arm, Param, SearchSpace
 from automl.study import Study, open_study
@@ -22,7 +23,7 @@ from automl.tasks.kinds import kind_of
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
 from automl.training.keep import write_logits
 from automl.tuning.configurations import Cell, configurations
-from automl.tuning.finals import REHEARSAL, STUDENT
+from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT
 from automl.tuning.policy import Policy
 from automl.verdict import as_facts, decide, gathered, measured_baselines
 from tests.tiny import make_model, make_rows
@@ -68,7 +69,11 @@ class Recorder:
         path = self.folder / f"{trial.number}.logits"
         logits = 2.0 * np.eye(2, dtype=np.float32)[said]
         left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}
-        left |= {"checkpoint": f"{trial.number}.safetensors", "checkpoint_sha256": f"sha {trial.number}"}
+        left |= {
+            "seconds": 1.0,
+            "checkpoint": f"{trial.number}.safetensors",
+            "checkpoint_sha256": f"sha {trial.number}",
+        }
         self.study.end(trial.number, state("COMPLETE"), float(np.mean(said == labels)), left)
         return trial.number
 
@@ -195,36 +200,74 @@ class TestShipped:
     """Of the winner's own model and the student of all its models."""
 
     def decide(
-        self, study: Study, record: Recorder, prepared: Any, params: Mapping[str, Any], student: float | None
+        self,
+        study: Study,
+        record: Recorder,
+        prepared: Any,
+        params: Mapping[str, Any],
+        student: float | None,
+        *,
+        average: float | None = None,
+        refit: bool = False,
     ) -> Any:
-        """What is shipped where the winner has 0.95 in each fold, and the student so much in its rehearsal."""
+        """What is shipped where the winner has 0.95 in each fold, the student and the average so much on the first."""
         number = record(params, FIRST, 0.95)
         members = [number, record(params, SECOND, 0.95, of=number), record(params, THIRD, 0.95, of=number)]
         for member in members:
             study.record(f"answers {member}", {"answers": "there", "answers_sha256": "a"})
-        if student is not None:
-            labels = prepared.splits.held_out(0).labels
-            said = np.where(np.arange(len(labels)) < round(student * len(labels)), labels, 1 - labels)
-            path = record.folder / "rehearsal.logits"
+        labels = prepared.splits.held_out(0).labels
+
+        def tried(name: str, value: float, **facts: Any) -> None:
+            said = np.where(np.arange(len(labels)) < round(value * len(labels)), labels, 1 - labels)
+            path = record.folder / f"{name}.logits"
             sha256 = write_logits(path, np.eye(2, dtype=np.float32)[said])
-            rehearsal = {"value": student, "predictions": str(path), "predictions_sha256": sha256}
-            study.record(STUDENT, {"checkpoint": "student", "checkpoint_sha256": "its sha", "committee": members})
-            study.record(REHEARSAL, {**rehearsal, "committee": members})
+            told = {"value": value, "predictions": str(path), "predictions_sha256": sha256, "committee": members}
+            study.record(name, {**told, **facts})
+
+        def made(name: str) -> dict[str, Any]:
+            return {"checkpoint": name, "checkpoint_sha256": f"sha of {name}"}
+
+        if student is not None:
+            study.record(STUDENT, {**made(STUDENT), "committee": members})
+            tried(REHEARSAL, student)
+        if average is not None:
+            tried(AVERAGE, average, kept=2, **made(AVERAGE))
+        if refit:
+            study.record(REFIT, {**made(REFIT), "committee": members})
         (winner,) = configurations(study.trials())
-        return choose_shipped(study, winner, prepared, None)  # type: ignore[arg-type]  # nothing is left to tell
+        return choose_shipped(study, winner, prepared, None, until=0.0)  # type: ignore[arg-type]  # no time to tell
 
     def test_a_student_that_is_about_as_good_is_shipped(self, study: Study, record: Recorder, prepared: Any) -> None:
-        shipped = self.decide(study, record, prepared, FULL, 0.9)
-        assert (shipped.checkpoint, shipped.sha256) == ("student", "its sha")
+        shipped = self.decide(study, record, prepared, FULL, 0.9, average=0.95)
+        assert (shipped.name, shipped.checkpoint, shipped.sha256) == (STUDENT, "student", "sha of student")
         assert shipped.params == Params(learning_rate=1e-4)
-        assert "learned from the 3 models" in shipped.why
-        assert "on fold 0 such a student has 0.900, what it learned from 0.950" in shipped.why
+        assert "learned from the winner's 3 models" in shipped.why
+        assert "on fold 0: single 0.950, student 0.900, average 0.950" in shipped.why
+        assert shipping_facts(shipped)["candidates"] == {
+            "single": {"value": 0.95},
+            "student": {"value": 0.9},
+            "average": {"value": 0.95},
+        }
 
-    def test_one_that_is_clearly_worse_is_not(self, study: Study, record: Recorder, prepared: Any) -> None:
+    def test_where_it_is_clearly_worse_the_average_is(self, study: Study, record: Recorder, prepared: Any) -> None:
+        shipped = self.decide(study, record, prepared, FULL, 0.5, average=0.95, refit=True)
+        assert (shipped.name, shipped.checkpoint) == (AVERAGE, "average")
+        assert "student 0.500" in shipped.why
+
+    def test_where_both_are_one_model_trained_on_every_row_is(
+        self, study: Study, record: Recorder, prepared: Any
+    ) -> None:
+        shipped = self.decide(study, record, prepared, FULL, 0.5, average=0.5, refit=True)
+        assert (shipped.name, shipped.checkpoint) == (REFIT, "refit")
+        assert "trained as the winner on every labelled row" in shipped.why
+
+    def test_without_time_for_that_it_is_the_model_that_there_is(
+        self, study: Study, record: Recorder, prepared: Any
+    ) -> None:
         shipped = self.decide(study, record, prepared, FULL, 0.5)
-        assert (shipped.checkpoint, shipped.sha256) == ("0.safetensors", "sha 0")
+        assert (shipped.name, shipped.checkpoint, shipped.sha256) == ("single", "0.safetensors", "sha 0")
         assert "trial 0's model, which was trained without fold 0" in shipped.why
-        assert "clearly less" in shipped.why
+        assert "student 0.500" in shipped.why
 
     def test_where_transformers_has_no_class_for_the_winner_it_is_its_student_however_good(
         self, study: Study, record: Recorder, prepared: Any

@@ -92,6 +92,11 @@ class BoundSpace:
         named = self._arm(self.arm_of(optuna_params)).params
         return {param.name: optuna_params[name] if param.searched else param.default for name, param in named.items()}
 
+    def told(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
+        """What people are shown of a trial: its params by their plain names, and which encoder, of several."""
+        several = len({arm.model for arm in self.arms}) > 1
+        return ({"model": self.model_of(optuna_params)} if several else {}) | self.params(optuna_params)
+
     def entries(self, arm: str) -> tuple[Param, ...]:
         """Every param of an arm, fixed ones included, the shared ones first."""
         return tuple(self._arm(arm).params.values())

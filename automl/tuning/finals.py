@@ -11,6 +11,7 @@ from typing import Any
 
 from automl.params import Params
 from automl.records import State, Trial
+from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.training.averaging import AVERAGEABLE
 from automl.training.distillation import NOT_EXPRESSIBLE, student_params
@@ -25,12 +26,12 @@ class Finals:
 
     Args:
         winner: the configuration that is shipped.
-        params: its params by their plain names.
+        space: that it was chosen from.
     """
 
-    def __init__(self, study: Study, winner: Configuration, params: Mapping[str, Any]) -> None:
+    def __init__(self, study: Study, winner: Configuration, space: BoundSpace) -> None:
         self._study = study
-        self._params = Params(**params)
+        self._model, self._params = space.model_of(winner.params), Params(**space.params(winner.params))
         self.members = [trial for trial in winner.trials.values() if is_member(trial)]
         self._running: set[str] = set()
         self._failed: set[str] = set()
@@ -103,6 +104,7 @@ class Finals:
             {
                 "job": "answer",
                 "number": trial.number,
+                "model": self._model,
                 "params": self._params.model_dump(),
                 "path": facts["checkpoint"],
                 "sha256": facts["checkpoint_sha256"],
@@ -122,6 +124,7 @@ class Finals:
             None,
             {
                 "job": "average",
+                "model": self._model,
                 "params": self._params.model_dump(),
                 "judged": files(witnesses),
                 "others": files([trial for trial in self.members if trial not in witnesses]),
@@ -138,6 +141,7 @@ class Finals:
             {
                 "job": "teach",
                 "name": name,
+                "model": self._model,
                 "params": (params or student_params(self._params)).model_dump(),
                 "committee": [(one["answers"], one["answers_sha256"]) for one in said],
                 "seed": self.members[0].facts["seed"],

@@ -134,17 +134,24 @@ class Search:
 
     def _last_steps(self) -> Finals | None:
         leader = self._policy.leader(configurations(self._study.trials()))
-        return None if leader is None else Finals(self._study, leader, self._space.params(leader.params))
+        return None if leader is None else Finals(self._study, leader, self._space)
 
     def _start(self, trial: Trial) -> Order:
         self._started += 1
-        params, cell = self._space.params(trial.params), cell_of(trial)
+        shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
+            shown, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
-        self._progress.emit(TrialStarted(trial.number, params))
-        payload = {"job": "trial", "number": trial.number, "params": params, "seed": cell.seed, "fold": cell.fold}
+        self._progress.emit(TrialStarted(trial.number, shown))
+        payload = {
+            "job": "trial",
+            "number": trial.number,
+            "model": self._space.model_of(trial.params),
+            "params": self._space.params(trial.params),
+            "seed": cell.seed,
+            "fold": cell.fold,
+        }
         return Order(f"trial {trial.number}", trial.number, payload)
 
     def _new(self) -> Trial | None:
@@ -259,7 +266,7 @@ class Search:
 
 @dataclass
 class _Running:
-    """A trial between start and end: its full params, when it started, and the facts of its last report."""
+    """A trial between start and end: what is shown of it, when it started, and the facts of its last report."""
 
     params: Mapping[str, Any]
     started: float

@@ -43,7 +43,7 @@ class Policy:
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
-        arms: all techniques, cheap ones first.
+        arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
     """
 
     n_folds: int
@@ -109,9 +109,9 @@ class Policy:
 
     def _search(self, found: Sequence[Configuration]) -> Job:
         first = self.cells[0]
-        tried = {_key(one.params) for one in found}
-        for recipe in self.recipes:
-            if _key(recipe) not in tried:
+        tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
+        for place, recipe in enumerate(self.recipes):
+            if _key(recipe) not in tried and (place < len(self.arms) or self.arm_of(recipe) in worthwhile):
                 return Job(SEARCH, first, recipe)
         for one in self.paused(found):
             if stopped_too_early(*self._standing(one, found)):

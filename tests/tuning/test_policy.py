@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -12,9 +13,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from automl.records import State
+from automl.records import State, Trial
 from automl.tuning.configurations import Cell, configurations
-from automl.tuning.policy import MORE_SEARCH_SHARE, MOST_ENTRANTS, PATIENCE, RACE, SEARCH, SEARCH_SHARE, Job, Policy
+from automl.tuning.policy import (
+    MORE_SEARCH_SHARE,
+    MOST_ENTRANTS,
+    MOST_PAUSED,
+    PATIENCE,
+    RACE,
+    SEARCH,
+    SEARCH_SHARE,
+    Job,
+    Policy,
+)
 from tests.tuning.records import ENDED, FIRST, RECIPES, Record, a_trial
 
 CELLS = [Cell(0, 7), Cell(1, 8), Cell(2, 9), Cell(3, 10), Cell(4, 11)]
@@ -159,6 +170,58 @@ def test_models_that_can_no_longer_win_are_not_kept() -> None:
     trials = [a_trial(number, number / 100) for number in range(20)]
     kept = a_policy().worth_keeping(trials)
     assert kept == set(range(20 - MOST_ENTRANTS, 20))
+
+
+def stopped(number: int, value: float, step: int = 1, **more: Any) -> Trial:
+    return replace(a_trial(number, state=State.PRUNED, **more), intermediate={step: value})
+
+
+def passed(number: int, value: float, **more: Any) -> Trial:
+    return replace(a_trial(number, value, **more), intermediate={1: value, 2: value})
+
+
+def test_one_that_was_stopped_among_strong_company_goes_on_when_it_stands_well_among_all() -> None:
+    policy = a_policy(recipes=())
+    strong = [passed(number, 0.9 - number / 100) for number in range(2)]
+    trials = [*strong, stopped(2, 0.8), *(stopped(3 + n, 0.5) for n in range(2))]
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST), "five are no company"
+    trials += [stopped(5 + n, 0.4) for n in range(4)]
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, trials[2].params, 2, continues=2)
+    further = a_trial(9, of=2, continues=2, params=trials[2].params)
+    further = replace(further, facts={**further.facts, "stage": SEARCH})
+    assert policy.next([*trials, further], 0.1) == Job(SEARCH, FIRST), "it runs"
+    ended = replace(further, state=State.COMPLETE, value=0.95, intermediate={2: 0.9})
+    assert leader(policy, *trials, ended) == 2
+
+
+def test_what_is_half_trained_is_compared_within_its_technique() -> None:
+    policy = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]))
+    slow, quick = ({"arm": name, "rate": 1.0} for name in ("slow", "quick"))
+    trials = [passed(n, 0.9, params={**quick, "rate": n}) for n in range(8)]
+    trials += [stopped(8, 0.6, params=slow)]
+    trials += [stopped(9 + n, 0.5, params={**slow, "rate": n}) for n in range(5)]
+    job = policy.next(trials, 0.1)
+    assert job is not None
+    assert job.continues == 8
+
+
+def test_the_states_of_few_stopped_trainings_are_kept_the_best_ones() -> None:
+    trials = [stopped(number, number / 100) for number in range(30)]
+    assert [one.number for one in a_policy().paused(configurations(trials))] == list(range(29, 29 - MOST_PAUSED, -1))
+
+
+def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
+    policy = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), arms=("a", "b", "c", "d"))
+
+    def worthwhile(**values: float) -> list[str]:
+        trials = [a_trial(n, value, params={"arm": arm}) for n, (arm, value) in enumerate(values.items())]
+        return policy.worthwhile(configurations(trials))
+
+    assert worthwhile(a=0.5, b=0.7, c=0.8) == ["a", "b", "c"]
+    assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
+    assert worthwhile(a=0.8, b=0.8, c=0.8) == ["a"], "what ties is decided by cost"
+    best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
+    assert policy.worthwhile(configurations(best)) == ["b"], "by its best, and one without a result is not tried again"
 
 
 @st.composite
