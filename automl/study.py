@@ -27,7 +27,8 @@ class Study:
     def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage) -> None:
         self._study = study
         self._storage = storage
-        self._live: dict[int, optuna.Trial] = {}
+        self._id = storage.get_study_id_from_name(study.study_name)
+        self._live: set[int] = set()  # numbers of the trials that this process runs
         frozen = study.get_trials(deepcopy=False)
         self._trials = [_trial(one) for one in frozen]  # by number
         self._ids = [one._trial_id for one in frozen]  # likewise
@@ -55,9 +56,9 @@ class Study:
 
     def again(self) -> Trial | None:
         """A trial that was given back, RUNNING from now on as it was; None where none waits."""
-        if not any(trial.state is State.WAITING for trial in self._trials):
-            return None
-        return self._resume()
+        waiting = (trial.number for trial in self._trials if trial.state is State.WAITING)
+        number = next(waiting, None)
+        return None if number is None else self._run(number)
 
     def start(self, params: Mapping[str, Any], distributions: Mapping[str, Any], facts: Mapping[str, Any]) -> Trial:
         """A new trial of these params, RUNNING from now on.
@@ -74,8 +75,10 @@ class Study:
             distributions=dict(distributions),
             user_attrs=dict(facts),
         )
-        self._study.add_trial(waiting)  # in one write: a process that dies here leaves a trial that can be run
-        return self._resume()
+        # In one write: a process that dies here leaves a trial that can be run.
+        self._ids.append(self._storage.create_new_trial(self._id, template_trial=waiting))
+        self._trials.append(_trial(self._storage.get_trial(self._ids[-1])))
+        return self._run(self._trials[-1].number)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record a running trial's value at a step; a repeated trial's values replace those of its first attempt."""
@@ -87,21 +90,24 @@ class Study:
         """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
         import optuna
 
-        self._set(number, facts)
+        for name, fact in facts.items():
+            self._storage.set_trial_user_attr(self._ids[number], name, fact)
         value = value if state is State.COMPLETE else None  # Optuna keeps a pruned trial's last value itself
-        self._study.tell(self._live.pop(number), value, optuna.trial.TrialState[state.value])
+        self._live.remove(number)
+        self._study.tell(number, value, optuna.trial.TrialState[state.value])
         return self._read(number)
 
     def release(self, number: int) -> None:
         """Give an unfinished trial back: it keeps its number, params and facts, and waits until `again` is asked."""
-        self._wait(self._live.pop(number).number)
+        self._live.remove(number)
+        self._become(number, State.WAITING)
 
     def recover(self) -> list[int]:
         """Release trials that a search which is no longer alive left RUNNING. Their numbers."""
         running = [trial.number for trial in self._trials if trial.state is State.RUNNING]
         stuck = [number for number in running if number not in self._live]
         for number in stuck:
-            self._wait(number)
+            self._become(number, State.WAITING)
         return stuck
 
     def close(self) -> None:
@@ -122,24 +128,15 @@ class Study:
                 "back (or the disk has room), the same command goes on"
             ) from error
 
-    def _resume(self) -> Trial:
-        """The trial that waits longest."""
-        asked = self._study.ask()
-        self._live[asked.number] = asked
-        if asked.number == len(self._ids):  # a new one
-            self._ids.append(asked._trial_id)
-            self._trials.append(_trial(asked._cached_frozen_trial))
-        return self._read(asked.number)
+    def _run(self, number: int) -> Trial:
+        self._live.add(number)
+        return self._become(number, State.RUNNING)
 
-    def _wait(self, number: int) -> None:
+    def _become(self, number: int, state: State) -> Trial:
         import optuna
 
-        self._storage.set_trial_state_values(self._ids[number], state=optuna.trial.TrialState.WAITING)
-        self._read(number)
-
-    def _set(self, number: int, facts: Mapping[str, Any]) -> None:
-        for name, value in facts.items():
-            self._live[number].set_user_attr(name, value)
+        self._storage.set_trial_state_values(self._ids[number], state=optuna.trial.TrialState[state.value])
+        return self._read(number)
 
     def _read(self, number: int) -> Trial:
         self._trials[number] = _trial(self._storage.get_trial(self._ids[number]))

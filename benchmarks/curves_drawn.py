@@ -10,6 +10,7 @@ from automl.spaces import ARM, BoundSpace, load_space, presets
 from automl.tuning.curves import Curve, Point, Recorded, Table
 
 STEPS = (1, 2, 4, 6, 8)
+DEPTH = 6
 
 
 def drawn(space: BoundSpace, count: int, seed: int) -> list[dict[str, Any]]:
@@ -33,9 +34,9 @@ def drawn(space: BoundSpace, count: int, seed: int) -> list[dict[str, Any]]:
     return found
 
 
-def made_up(preset: str, count: int, seed: int, *, cells: int = 3, depth: int = 6) -> Table:
+def made_up(preset: str, count: int, seed: int, *, cells: int = 3) -> Table:
     """Curves with what matters in real ones: arms of unlike cost, unlike paces, noise of the cell and of the seed."""
-    space = load_space(preset).over({"made up": depth})
+    space = load_space(preset).over({"made up": DEPTH})
     rng = np.random.default_rng(seed)
     names = [arm.name for arm in space.arms]
     arm_worth, arm_seconds = 0.8 + 0.04 * rng.random(len(names)), np.geomspace(0.2, 30, len(names))
@@ -52,7 +53,7 @@ def made_up(preset: str, count: int, seed: int, *, cells: int = 3, depth: int = 
             curves.append(_curve(rising, float(seconds)))
         recorded.append(Recorded(params, tuple(curves)))
     text = presets()[preset].read_text(encoding="utf-8")
-    return Table({"task": "made up", "search_space": text, "model": "made up", "depth": depth}, tuple(recorded))
+    return Table({"task": "made up", "search_space": text, "depths": {"made up": DEPTH}}, tuple(recorded))
 
 
 def _curve(values: list[float], seconds: float) -> Curve:
