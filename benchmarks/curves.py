@@ -5,7 +5,7 @@
 
 Configurations are recipes and random draws of the search space, techniques in equal shares; each is trained on the
 first folds of a five-fold split, fold k with seed k, by the product's own workers with one thread each. Seconds are
-those of training and evaluation; what frozen layers put out is computed beforehand.
+their processors', of training and evaluation; what frozen layers put out is computed beforehand.
 
 Each training is kept in OUTPUT.part when it ends, and not made again: the same command goes on where it was stopped.
 """
@@ -128,18 +128,18 @@ def recorder(crew: Crew) -> Callable[[Mapping[str, Any]], Training]:
 
     def record(order: Mapping[str, Any]) -> Training:
         points: list[Point] = []
-        error, seconds, began = None, 0.0, time.time()
+        error, seconds, began = None, 0.0, time.process_time()
         try:
             for said in worker.work(order):
-                seconds = said["busy_seconds"]
                 if said.get("final"):
                     _remove(said)
-                else:
-                    points = [point for point in points if point.step < said["step"]]  # it may begin anew, in float32
-                    points.append(Point(said["step"], *(round(x, 4) for x in (said["value"], said["loss"], seconds))))
+                    break
+                seconds = round(time.process_time() - began, 3)
+                points = [point for point in points if point.step < said["step"]]  # it may begin anew, in float32
+                points.append(Point(said["step"], round(said["value"], 4), round(said["loss"], 4), seconds))
         except Exception as broke:  # as in the search, that is this training's end only
-            error, seconds = f"{type(broke).__name__}: {broke}".splitlines()[0], time.time() - began
-        curve = Curve(tuple(points), round(seconds, 4), error)
+            error, seconds = f"{type(broke).__name__}: {broke}".splitlines()[0], round(time.process_time() - began, 3)
+        curve = Curve(tuple(points), seconds, error)
         return {"number": order["number"] // CELLS, "cell": order["number"] % CELLS, **asdict(curve)}
 
     for order in crew.warm_up:
