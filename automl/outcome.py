@@ -25,7 +25,7 @@ from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.tuning.policy import Policy
-from automl.verdict import SimpleModels, Verdict, as_facts, decide
+from automl.verdict import SimpleModels, Verdict, as_facts, judge
 from automl.workload import adaptation_of
 
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
@@ -54,15 +54,14 @@ def finish(
     trials = study.trials()
     _require_complete(trials, interrupted)
     progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
-    verdict = decide(study, policy, prepared, simple.predictions)
+    limit = prepared.request.time_limit
+    shipped = choose_shipped(study, policy, prepared, progress, until=started + limit if limit else None)
+    verdict = judge(shipped.winner, study, policy, prepared, simple.predictions, shipped.lost)
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
     _write_audit(verdict, prepared)
-    limit = prepared.request.time_limit
-    until = started + limit if limit else None
-    shipped = choose_shipped(study, verdict.winner, prepared, progress, until=until)
     backbone, model = shipped.backbone, build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
-    kept = original(study, verdict.winner, prepared) if prepared.request.keep_original else None
+    kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
         "study": study.name,

@@ -39,7 +39,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     from automl.tuning.plan import Search
     from automl.tuning.policy import Policy
     from automl.verdict import measured_baselines
-    from automl.workload import CACHE
+    from automl.workload import CACHE, CHECKPOINTS
 
     request = prepared.request
     if request.storage is None:
@@ -66,6 +66,9 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             policy,
             budget=request.budget,
             progress=progress,
+            checkpoints=prepared.folder / CHECKPOINTS,
+            rows=len(prepared.splits.labelled),
+            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
             target=request.target,
             facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
             deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,

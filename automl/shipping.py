@@ -1,95 +1,120 @@
-"""What is exported of a winner: the candidates, what each is worth on rows that it did not see, and the choice."""
+"""What is exported of a search: the winner's best plain form, built, or made here where the search had no time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from automl.backbones import Backbone
+from automl.candidates import SINGLE, Candidates, gather_candidates
+from automl.errors import NothingUsable
 from automl.export.folder import build_model
 from automl.export.original import Member, Original
-from automl.metrics import METRICS
 from automl.models.checkpoint import Checkpoint, load_tokenizer, resolve
 from automl.params import Params
 from automl.prepare import Prepared
 from automl.progress import PhaseStarted, Progress
-from automl.selection import differences
+from automl.selection import Difference
 from automl.study import Study
-from automl.training.distillation import NOT_EXPRESSIBLE, student_params, targets
-from automl.training.keep import read_logits
-from automl.tuning.configurations import Configuration
-from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT, Finals
+from automl.training.distillation import NOT_EXPRESSIBLE, student_params
+from automl.tuning.configurations import Configuration, configurations
+from automl.tuning.finals import AVERAGE, REFIT, STUDENT, Finals
 from automl.tuning.orders import Order
+from automl.tuning.policy import Policy
 from automl.workload import adaptation_of, worker_setup
 
-SINGLE, ENSEMBLE = "single", "ensemble"
-PREFERRED = (STUDENT, AVERAGE, REFIT)  # where the evidence does not tell them apart: who knows most comes first
 REFIT_TRAININGS = 1.5  # of one on a fold, in seconds
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """What could be shipped: its score on the rows of one fold, which neither it nor its teachers saw."""
-
-    value: float
-    predictions: np.ndarray  # [rows of the fold]
-
-
-@dataclass(frozen=True)
 class Shipped:
-    """The model that is exported: how it was trained, the file it is built from, and in words why it is this one."""
+    """The model that is exported.
 
+    Args:
+        winner: the configuration that it comes from.
+        name: which candidate it is.
+        params: how it was trained; with them it is built from its checkpoint.
+        why: in words, why it is this one.
+        lost: what it is worse by than the winner's own model, where that is more than chance.
+    """
+
+    winner: Configuration
     name: str
     backbone: Backbone
     params: Params
     checkpoint: str
     sha256: str
     why: str
-    candidates: Mapping[str, Candidate]
+    candidates: Candidates
+    lost: Difference | None = None
 
 
 def choose_shipped(
-    study: Study, winner: Configuration, prepared: Prepared, progress: Progress, *, until: float | None = None
+    study: Study, policy: Policy, prepared: Prepared, progress: Progress, *, until: float | None = None
 ) -> Shipped:
-    """The first of the preferred ones that nothing else does clearly better than.
+    """The leader of the race in its best plain form.
 
-    The student of all models comes first, then their average, then one model trained like them on every row. A winner
-    that no class of transformers can hold is always shipped as its student, made here if need be.
+    Where no class of transformers can hold it, that is its student; if that did clearly worse than it in the rehearsal,
+    and a configuration that can be held did better, it is this one.
 
     Args:
         until: when the user's time is over, on the clock of `time.monotonic`; None is never.
+
+    Raises:
+        NothingUsable: no configuration was completed.
     """
-    params = Params(**prepared.space.params(winner.params))
-    backbone, finals = prepared.backbone_of(winner.params), Finals(study, winner, prepared.space)
-    expressible = params.technique not in NOT_EXPRESSIBLE
-    if finals.open and not expressible:
-        _finish_here(finals, study, prepared, progress)
-    candidates = _candidates(finals, prepared)
-    chosen = _preferred(candidates, finals, prepared) if expressible else STUDENT
-    teacher = finals.members[0].facts
-    if chosen == REFIT and finals.lesson(REFIT) is None:
-        enough = until is None or time.monotonic() + REFIT_TRAININGS * teacher["seconds"] < until
-        if enough:
-            progress.emit(PhaseStarted("training the winner on every labelled row"))
-            _carry_out([finals.refit()], finals, study, prepared, progress)
-    made = finals.lesson(chosen)
-    values = ", ".join(f"{name} {one.value:.3f}" for name, one in candidates.items())
-    evidence = f" (on fold {teacher['fold']}: {values})" if len(candidates) > 1 else ""
-    if made is None:
-        why = f"trial {finals.members[0].number}'s model, which was trained without fold {teacher['fold']}{evidence}"
-        return Shipped(SINGLE, backbone, params, teacher["checkpoint"], teacher["checkpoint_sha256"], why, candidates)
+    found = configurations(study.trials())
+    winner = policy.leader(found)
+    if winner is None:
+        raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
+    shipped = _plain_form(study, winner, prepared, progress, until)
+    if shipped.lost is None:
+        return shipped
+    other = policy.leader([one for one in found if _is_expressible(_params(one, prepared))])
+    if other is None or (other.trials[policy.cells[0]].value or 0.0) <= shipped.candidates.named[STUDENT].value:
+        return shipped
+    instead = _plain_form(study, other, prepared, progress, until)
+    why = f"{instead.why}; trial {winner.number} came first, but no plain model learns it ({shipped.candidates})"
+    return replace(instead, why=why)
+
+
+def _plain_form(
+    study: Study, winner: Configuration, prepared: Prepared, progress: Progress, until: float | None
+) -> Shipped:
+    """The student of all models, their average, or one model trained like them on every row, whichever is preferred."""
+    params, finals = _params(winner, prepared), Finals(study, winner, prepared.space)
+    if finals.open and not _is_expressible(params):
+        progress.emit(PhaseStarted("teaching a plain model what the winner knows"))
+        _carry_out(iter(finals.next, None), finals, study, prepared, progress)
+    candidates = gather_candidates(finals, prepared)
+    chosen = candidates.preferred if _is_expressible(params) else STUDENT
+    first = finals.members[0]
+    if chosen == REFIT and finals.lesson(REFIT) is None and _is_time(REFIT_TRAININGS * first.facts["seconds"], until):
+        progress.emit(PhaseStarted("training the winner on every labelled row"))
+        _carry_out([finals.refit()], finals, study, prepared, progress)
     why = {
         STUDENT: f"a plain model that learned from the winner's {len(finals.members)} models, on every labelled row",
         AVERAGE: f"the mean of the weights of the winner's {len(finals.members)} models, but for those that spoil it",
         REFIT: "one model, trained as the winner on every labelled row",
-    }[chosen]
-    own = student_params(params) if chosen == STUDENT else params
-    return Shipped(chosen, backbone, own, made["checkpoint"], made["checkpoint_sha256"], why + evidence, candidates)
+        SINGLE: f"trial {first.number}'s model, which was trained without fold {first.facts['fold']}",
+    }
+    made = finals.lesson(chosen)
+    name, file = (SINGLE, first.facts) if made is None else (chosen, made)
+    evidence = f" (on fold {first.facts['fold']}: {candidates})" if len(candidates.named) > 1 else ""
+    return Shipped(
+        winner,
+        name,
+        prepared.backbone_of(winner.params),
+        student_params(params) if name == STUDENT else params,
+        file["checkpoint"],
+        file["checkpoint_sha256"],
+        why[name] + evidence,
+        candidates,
+        candidates.lost if name == STUDENT else None,
+    )
 
 
 def build(shipped: Shipped, study: Study, prepared: Prepared) -> Any:
@@ -126,54 +151,16 @@ def _starting_weights(backbone: Backbone, params: Params, study: Study) -> Check
     return replace(resolve(adaptation["folder"]), name=backbone.checkpoint.name)
 
 
-def _candidates(finals: Finals, prepared: Prepared) -> dict[str, Candidate]:
-    """All that there is evidence of, by name. A refit has that of the single model, whose training it repeats."""
-    labels = _labels(finals, prepared)
-
-    def candidate(logits: np.ndarray) -> Candidate:
-        predictions = prepared.kind.predict(logits)
-        return Candidate(METRICS[prepared.kind.metric](labels, predictions), predictions)
-
-    def said(facts: Mapping[str, Any]) -> np.ndarray:
-        return read_logits(Path(facts["predictions"]), facts["predictions_sha256"])
-
-    witnesses = [said(trial.facts) for trial in finals.witnesses]
-    found = {SINGLE: candidate(witnesses[0])}
-    if len(witnesses) > 1:
-        found[ENSEMBLE] = candidate(np.log(targets(witnesses) + 1e-12))
-    for name, made in ((STUDENT, REHEARSAL), (AVERAGE, AVERAGE)):
-        lesson = finals.lesson(made)
-        if lesson is not None and lesson.get("kept", 2) > 1 and finals.lesson(name) is not None:
-            found[name] = candidate(said(lesson))
-    return found
+def _params(one: Configuration, prepared: Prepared) -> Params:
+    return Params(**prepared.space.params(one.params))
 
 
-def _preferred(candidates: Mapping[str, Candidate], finals: Finals, prepared: Prepared) -> str:
-    """The first that no other candidate is better than by more than chance, on the same rows."""
-    labels, metric = _labels(finals, prepared), prepared.kind.metric
-    for name in PREFERRED[:-1]:
-        if name not in candidates:
-            continue
-        own = candidates[name].predictions
-        gaps = [
-            differences(labels, other.predictions, {name: own}, metric, seed=prepared.request.seed)
-            for rival, other in candidates.items()
-            if rival not in (name, ENSEMBLE)  # which plain classes cannot hold
-        ]
-        if not any(gap.told_apart for (gap,) in gaps):
-            return name
-    return PREFERRED[-1]
+def _is_expressible(params: Params) -> bool:
+    return params.technique not in NOT_EXPRESSIBLE
 
 
-def _labels(finals: Finals, prepared: Prepared) -> np.ndarray:
-    splits = prepared.splits
-    return splits.labelled.labels[np.flatnonzero(splits.folds == finals.witnesses[0].facts["fold"])]
-
-
-def _finish_here(finals: Finals, study: Study, prepared: Prepared, progress: Progress) -> None:
-    """Take the last steps in this process: the search had no time for them, and nothing could be shipped without."""
-    progress.emit(PhaseStarted("teaching a plain model what the winner knows"))
-    _carry_out(iter(finals.next, None), finals, study, prepared, progress)
+def _is_time(seconds: float, until: float | None) -> bool:
+    return until is None or time.monotonic() + seconds < until
 
 
 def _carry_out(orders: Iterable[Order], finals: Finals, study: Study, prepared: Prepared, progress: Progress) -> None:
@@ -189,6 +176,6 @@ def as_facts(shipped: Shipped) -> dict[str, Any]:
     """What `result.json` says of it."""
     return {
         "shipped": shipped.why,
-        "candidates": {name: {"value": one.value} for name, one in shipped.candidates.items()},
+        "candidates": {name: {"value": one.value} for name, one in shipped.candidates.named.items()},
         "shipped_as": shipped.name,
     }

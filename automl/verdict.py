@@ -12,7 +12,6 @@ import numpy as np
 from automl.backbones import Backbone
 from automl.baselines import Baseline, baselines
 from automl.data.batches import encode
-from automl.errors import NothingUsable
 from automl.metrics import METRICS
 from automl.models.checkpoint import load, load_tokenizer
 from automl.prepare import Prepared
@@ -49,16 +48,21 @@ class Verdict:
         return [one.name for one in self.differences if not one.told_apart]
 
 
-def decide(study: Study, policy: Policy, prepared: Prepared, simple: Mapping[str, np.ndarray]) -> Verdict:
-    """Choose by mean over folds and seeds, among the completed trials that the study has.
+def judge(
+    winner: Configuration,
+    study: Study,
+    policy: Policy,
+    prepared: Prepared,
+    simple: Mapping[str, np.ndarray],
+    lost: Difference | None = None,
+) -> Verdict:
+    """How sure one can be of the configuration that is shipped, by all completed trials that the study has.
 
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
+        lost: what the shipped model is worse by than the winner's own.
     """
     found = configurations(study.trials())
-    winner = policy.leader(found)
-    if winner is None:
-        raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
     evidence = gathered(found, policy, prepared)
     metric = prepared.kind.metric
     number = winner.number
@@ -66,11 +70,12 @@ def decide(study: Study, policy: Policy, prepared: Prepared, simple: Mapping[str
     for arm, rival in _best_of_arms(found, policy, prepared).items():
         if rival.number != number:
             rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number]
+    expected = estimate(evidence, metric, winner=number, seed=prepared.request.seed)
     return Verdict(
         winner,
         evidence,
         evidence.score(number, metric),
-        estimate(evidence, metric, winner=number, seed=prepared.request.seed),
+        expected if lost is None else expected.less(lost.value, lost.low, lost.high),
         differences(evidence.labels, evidence.probabilities[number], rivals, metric, seed=prepared.request.seed),
     )
 

@@ -23,12 +23,13 @@ from automl.training.precision import best_precision
 from automl.training.worker import BackboneSetup, WorkerSetup
 
 DOMAIN_ADAPTATION = "domain_adaptation"  # study fact: what it did, by SHA-256 of the encoder
+CHECKPOINTS = "checkpoints"  # in the study's folder: what trainings leave
 CACHE = "cache"  # in the study's folder: what workers share; gone when the search ends
 
 
 def worker_setup(prepared: Prepared, study: Study, progress: Progress, device: str) -> WorkerSetup:
     """Pack what every worker needs."""
-    checkpoints = prepared.folder / "checkpoints"
+    checkpoints = prepared.folder / CHECKPOINTS
     checkpoints.mkdir(exist_ok=True)
     return WorkerSetup(
         backbones={name: _setup(prepared, one, study, progress, device) for name, one in prepared.backbones.items()},

@@ -128,10 +128,11 @@ def recorder(crew: Crew) -> Callable[[Mapping[str, Any]], Training]:
 
     def record(order: Mapping[str, Any]) -> Training:
         points: list[Point] = []
-        error, seconds, began = None, 0.0, time.process_time()
+        error, seconds, examples, began = None, 0.0, 0, time.process_time()
         try:
             for said in worker.work(order):
                 if said.get("final"):
+                    examples = said["train_examples"]
                     _remove(said)
                     break
                 seconds = round(time.process_time() - began, 3)
@@ -139,7 +140,7 @@ def recorder(crew: Crew) -> Callable[[Mapping[str, Any]], Training]:
                 points.append(Point(said["step"], round(said["value"], 4), round(said["loss"], 4), seconds))
         except Exception as broke:  # as in the search, that is this training's end only
             error, seconds = f"{type(broke).__name__}: {broke}".splitlines()[0], round(time.process_time() - began, 3)
-        curve = Curve(tuple(points), seconds, error)
+        curve = Curve(tuple(points), seconds, examples, error)
         return {"number": order["number"] // CELLS, "cell": order["number"] % CELLS, **asdict(curve)}
 
     for order in crew.warm_up:
@@ -182,7 +183,7 @@ def _known(part: Path, facts: Mapping[str, Any]) -> dict[tuple[int, int], Curve]
 
 
 def _curve(line: Mapping[str, Any]) -> Curve:
-    return Curve(tuple(Point(**point) for point in line["points"]), line["seconds"], line["error"])
+    return Curve(tuple(Point(**point) for point in line["points"]), line["seconds"], line["examples"], line["error"])
 
 
 class Quiet:

@@ -61,4 +61,4 @@ def _curve(values: list[float], seconds: float) -> Curve:
         Point(step, round(float(value), 3), round(float(1 - value), 3), round(seconds * step / STEPS[-1], 3))
         for step, value in zip(STEPS, values, strict=True)
     ]
-    return Curve(tuple(points), points[-1].seconds)
+    return Curve(tuple(points), points[-1].seconds, 2000)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"automl", "automl.errors", "automl.records", "automl.metrics", "automl.params", "automl.quiet"},
     {"automl.fetch", "automl.tasks", "automl.models", "automl.spaces", "automl.study", "automl.progress"},
-    {"automl.data", "automl.selection", "automl.baselines"},
+    {"automl.data", "automl.selection", "automl.baselines", "automl.backbones"},
     {"automl.training", "automl.export"},
     {"automl.tuning"},
     {
@@ -22,6 +22,7 @@ FLOORS = [
         "automl.forecast",
         "automl.printout",
         "automl.verdict",
+        "automl.candidates",
         "automl.shipping",
     },
     {"automl.pipeline"},

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from automl.backbones import Backbone
 from automl.data.folds import ALWAYS_TRAINED
 from automl.errors import NothingUsable
 from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
+from automl.selection import Difference
 from automl.shipping import as_facts as shipping_facts
 from automl.shipping import choose_shipped
 from automl.spaces import Arm, Param, SearchSpace
@@ -25,7 +27,7 @@ from automl.training.keep import write_logits
 from automl.tuning.configurations import Cell, configurations
 from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT
 from automl.tuning.policy import Policy
-from automl.verdict import as_facts, decide, gathered, measured_baselines
+from automl.verdict import as_facts, gathered, judge, measured_baselines
 from tests.tiny import make_model, make_rows
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
@@ -50,8 +52,9 @@ HEAD, FULL, OTHER = (
 def a_prepared(labels: np.ndarray, folds: np.ndarray, **more: Any) -> Any:
     rows = Rows(tuple(f"text {i}" for i in range(len(labels))), labels)
     splits = Splits(rows, folds, rows.take(np.arange(2)), ("no", "yes"), "f")
-    request = SimpleNamespace(seed=0)
-    return SimpleNamespace(splits=splits, kind=kind_of("classification"), request=request, space=SPACE, **more)
+    own = {"splits": splits, "kind": kind_of("classification"), "request": SimpleNamespace(seed=0), "space": SPACE}
+    own |= {"backbone_of": lambda params: "the tiny one"}
+    return SimpleNamespace(**own, **more)
 
 
 class Recorder:
@@ -142,7 +145,9 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
         for cell, right in zip((SECOND, THIRD), rights, strict=True):
             record(params, cell, right, of=number)
     labels = prepared.splits.labelled.labels
-    verdict = decide(study, POLICY, prepared, {"majority": np.zeros_like(labels), "twin": labels.copy()})
+    winner = POLICY.leader(configurations(study.trials()))
+    assert winner is not None
+    verdict = judge(winner, study, POLICY, prepared, {"majority": np.zeros_like(labels), "twin": labels.copy()})
     assert verdict.winner.number == numbers[0]
     assert verdict.value == pytest.approx(0.9, abs=0.02)
     assert verdict.estimate.low < 0.9 < verdict.estimate.high
@@ -151,18 +156,24 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
     facts = as_facts(verdict)
     assert facts["seeds"] == [7, 8, 9]
     assert set(facts["differences"]) == {"majority", "twin", f"full (trial {numbers[1]})"}
+    worse = judge(winner, study, POLICY, prepared, {}, lost=Difference("student", 0.2, 0.1, 0.3, 40))
+    told, expected = verdict.estimate, worse.estimate
+    assert (expected.value, expected.low, expected.high) == pytest.approx(
+        (told.value - 0.2, told.low - 0.3, told.high - 0.1)
+    ), "what is shipped is not as good as what was chosen"
 
 
 def test_predictions_that_were_changed_are_no_evidence(study: Study, record: Recorder, prepared: Any) -> None:
     number = record(FULL, FIRST, 0.9)
     write_logits(record.folder / f"{number}.logits", np.zeros((40, 2), dtype=np.float32))
+    (winner,) = configurations(study.trials())
     with pytest.raises(NothingUsable, match="hash differs"):
-        decide(study, POLICY, prepared, {})
+        judge(winner, study, POLICY, prepared, {})
 
 
-def test_without_a_complete_trial_there_is_no_verdict(study: Study, prepared: Any) -> None:
+def test_without_a_complete_trial_nothing_is_shipped(study: Study, prepared: Any) -> None:
     with pytest.raises(NothingUsable, match="no configuration was completed"):
-        decide(study, POLICY, prepared, {})
+        choose_shipped(study, POLICY, prepared, None)  # type: ignore[arg-type]  # nothing is told
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +185,7 @@ def test_baselines_do_not_see_the_rows_that_they_are_measured_on(found: checkpoi
     # Labels that nothing tells: who saw them would know them by heart.
     texts = tuple(row["text"] for row in make_rows(90))
     labels = np.random.default_rng(0).integers(0, 2, 90)
-    prepared = a_prepared(labels, np.arange(90) % 3, checkpoint=found, max_length=32)
+    prepared = a_prepared(labels, np.arange(90) % 3, backbones={"tiny": Backbone("tiny", found, 3, 32)})
     prepared.splits = Splits(Rows(texts, labels), prepared.splits.folds, prepared.splits.test, ("no", "yes"), "f")
     simple = measured_baselines(prepared)
     assert set(simple.values) == {
@@ -190,8 +201,27 @@ def test_baselines_do_not_see_the_rows_that_they_are_measured_on(found: checkpoi
         assert knowing > simple.values[baseline.name] + 0.1
 
 
+def test_every_frozen_encoder_is_a_baseline(found: checkpoint.Checkpoint, tmp_path: Path) -> None:
+    other = checkpoint.resolve(str(make_model(tmp_path / "other", layers=1, words_first=9, seed=1)))
+    texts = tuple(row["text"] for row in make_rows(90))
+    labels = np.array([row["label"] == "positive" for row in make_rows(90)]).astype(np.int64)
+
+    def measured(*chosen: Backbone) -> Any:
+        prepared = a_prepared(labels, np.arange(90) % 3, backbones={one.name: one for one in chosen})
+        prepared.splits = Splits(Rows(texts, labels), prepared.splits.folds, prepared.splits.test, ("no", "yes"), "f")
+        return measured_baselines(prepared)
+
+    one, two = Backbone("one", found, 3, 32), Backbone("two", other, 1, 32)
+    name, both = "frozen_encoder_logistic_regression", measured(one, two)
+    assert set(both.values) == {"majority", "tfidf_logistic_regression", f"{name} (one)", f"{name} (two)"}
+    for chosen in (one, two):
+        np.testing.assert_array_equal(both.predictions[f"{name} ({chosen.name})"], measured(chosen).predictions[name])
+
+
 def test_a_fold_that_trains_on_one_label_alone_breaks_no_baseline(found: checkpoint.Checkpoint) -> None:
-    prepared = a_prepared(np.array([0] * 8 + [1]), np.array([0, 1, 2] * 3), checkpoint=found, max_length=32)
+    prepared = a_prepared(
+        np.array([0] * 8 + [1]), np.array([0, 1, 2] * 3), backbones={"tiny": Backbone("tiny", found, 3, 32)}
+    )
     simple = measured_baselines(prepared)
     assert {name: said[-1] for name, said in simple.predictions.items()} == dict.fromkeys(simple.predictions, 0)
 
@@ -234,8 +264,7 @@ class TestShipped:
             tried(AVERAGE, average, kept=2, **made(AVERAGE))
         if refit:
             study.record(REFIT, {**made(REFIT), "committee": members})
-        (winner,) = configurations(study.trials())
-        return choose_shipped(study, winner, prepared, None, until=0.0)  # type: ignore[arg-type]  # no time to tell
+        return choose_shipped(study, POLICY, prepared, None, until=0.0)  # type: ignore[arg-type]  # no time to tell
 
     def test_a_student_that_is_about_as_good_is_shipped(self, study: Study, record: Recorder, prepared: Any) -> None:
         shipped = self.decide(study, record, prepared, FULL, 0.9, average=0.95)
@@ -269,12 +298,28 @@ class TestShipped:
         assert "trial 0's model, which was trained without fold 0" in shipped.why
         assert "student 0.500" in shipped.why
 
-    def test_where_transformers_has_no_class_for_the_winner_it_is_its_student_however_good(
+    def test_where_transformers_has_no_class_for_the_winner_it_is_its_student_and_what_is_lost_is_known(
         self, study: Study, record: Recorder, prepared: Any
     ) -> None:
         shipped = self.decide(study, record, prepared, HEAD, 0.5)
-        assert shipped.checkpoint == "student"
+        assert (shipped.name, shipped.checkpoint) == (STUDENT, "student")
         assert shipped.params == STUDENT_PARAMS
+        assert shipped.lost is not None
+        assert shipped.lost.value == pytest.approx(0.45, abs=0.01)
+
+    def test_a_student_that_learned_it_has_lost_nothing(self, study: Study, record: Recorder, prepared: Any) -> None:
+        assert self.decide(study, record, prepared, HEAD, 0.9).lost is None
+
+    @pytest.mark.parametrize(("other", "checkpoint"), [(0.8, "0.safetensors"), (0.4, "student")])
+    def test_where_no_plain_model_learns_the_winner_the_best_plain_one_is_shipped_if_it_is_better(
+        self, study: Study, record: Recorder, prepared: Any, other: float, checkpoint: str
+    ) -> None:
+        record(FULL, FIRST, other)
+        shipped = self.decide(study, record, prepared, HEAD, 0.5)
+        assert shipped.checkpoint == checkpoint
+        assert (shipped.winner.number, "came first, but no plain model learns it" in shipped.why) == (
+            (0, True) if other == 0.8 else (1, False)
+        )
 
     def test_without_a_student_the_model_of_the_first_fold_is_shipped(
         self, study: Study, record: Recorder, prepared: Any

@@ -25,6 +25,10 @@ class Estimate:
     rows: int
     naive: float
 
+    def less(self, value: float, low: float, high: float) -> Estimate:
+        """What to expect of a model that is worse by so much, of which the interval is `low` to `high`."""
+        return replace(self, value=self.value - value, low=self.low - high, high=self.high - low)
+
 
 @dataclass(frozen=True)
 class _Table:

@@ -47,8 +47,9 @@ def configurations(trials: Sequence[Trial]) -> list[Configuration]:
     for trial in trials:
         number = configuration_of(trial)
         group, cell = groups.setdefault(number, {}), cell_of(trial)
-        earlier = group[cell].intermediate if cell in group else {}
-        group[cell] = replace(trial, intermediate={**earlier, **trial.intermediate})
+        if cell in group:
+            trial = replace(trial, intermediate={**group[cell].intermediate, **trial.intermediate})
+        group[cell] = trial
     by_number = {trial.number: trial for trial in trials}
     return [Configuration(number, by_number[number].params, groups[number]) for number in sorted(groups)]
 

@@ -37,6 +37,7 @@ class Curve:
 
     points: tuple[Point, ...]
     seconds: float
+    examples: int = 0  # that it went through
     error: str | None = None
 
     @property

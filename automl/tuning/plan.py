@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from automl.params import Params
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.training.distillation import student_params
+from automl.tuning import duration
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
@@ -21,7 +22,6 @@ from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
-LAST_STEPS = 1.7  # trainings: the committee answers, then its student learns from more rows than a fold has
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
@@ -31,6 +31,9 @@ class Search:
     Args:
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
+        checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
+        rows: of the study, all labelled ones.
+        workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
         target: value at which nothing new is tried any more.
     """
@@ -44,12 +47,15 @@ class Search:
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
+        checkpoints: Path | None = None,
+        rows: int = 0,
+        workers: int = 1,
         deadline: float | None = None,
         target: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
-        self._space = space
+        self._space, self._arm_of = space, space.arm_of
         self._policy = policy
         self._progress = progress
         self._facts = facts
@@ -61,10 +67,11 @@ class Search:
         self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm, step -> configuration -> value
         for trial in trials:
             for step, value in trial.intermediate.items():
-                self._seen_at(cell_of(trial), space.arm_of(trial.params), step)[configuration_of(trial)] = value
+                self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
+        self._checkpoints, self._rows, self._workers = checkpoints, rows, workers
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -140,7 +147,7 @@ class Search:
         self._started += 1
         shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            shown, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params), configuration_of(trial)
+            shown, self._clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, shown))
@@ -172,7 +179,7 @@ class Search:
             facts["configuration"] = job.configuration
         if job.continues is not None:
             facts["continues"] = job.continues
-        distributions = self._space.distributions(self._space.arm_of(params))
+        distributions = self._space.distributions(self._arm_of(params))
         return self._study.start(params, distributions, facts)
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:
@@ -195,20 +202,21 @@ class Search:
         if self._deadline is None:
             return True
         if job.configuration is not None:
-            trials = [trials[job.configuration]]
-        seconds = [trial.facts["seconds"] for trial in trials if trial.state is State.COMPLETE]
-        return bool(self._clock() + (median(seconds) if seconds else 0.0) <= self._deadline - self._reserve())
+            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
+        else:
+            wanted = [self._arm_of(job.params)] if job.params else self._policy.worthwhile(configurations(trials))[-1:]
+            like = [trial for trial in trials if self._arm_of(trial.params) in wanted]
+        return self._clock() + duration.training(like, trials) <= self._deadline - self._reserve()
 
     def _reserve(self) -> float:
-        """Seconds that the last steps will take, by what a training like the student's took."""
+        """Seconds that the last steps will take."""
         trials = self._study.trials()
         leader = self._policy.leader(configurations(trials))
         if leader is None:
             return 0.0
-        plain = self._space.params(leader.params).get("technique", "fine_tuning") not in NOT_EXPRESSIBLE
-        alike = leader.trials.values() if plain else trials  # a student of these is a training of its own kind
-        done = [trial.facts["seconds"] for trial in alike if trial.state is State.COMPLETE]
-        return LAST_STEPS * max(done, default=0.0)
+        done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
+        student = student_params(Params(**self._space.params(leader.params)))
+        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
@@ -251,6 +259,7 @@ class Search:
         for number in numbers:
             self._study.release(number)
             del self._running[number]
+        self._forget_states(promotable=False)
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
@@ -258,10 +267,28 @@ class Search:
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
+        self._forget_states()
         self._progress.emit(
             TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
         )
         return trial
+
+    def _forget_states(self, *, promotable: bool = True) -> None:
+        """Remove what stopped trainings left, but for those that will go on, and those that may.
+
+        A worker writes a state when it gets its next order: one that is not there yet is removed the next time.
+        """
+        if self._checkpoints is None:
+            return
+        trials, first = self._study.trials(), self._policy.cells[0]
+        paused = self._policy.paused(configurations(trials)) if promotable else []
+        kept = {one.trials[first].number for one in paused}
+        open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
+        for trial in open_ones:
+            kept |= {trial.number, int(trial.facts.get("continues", trial.number))}
+        for path in self._checkpoints.glob("trial-*.state"):
+            if int(path.stem.rpartition("-")[2]) not in kept:
+                path.unlink(missing_ok=True)
 
 
 @dataclass

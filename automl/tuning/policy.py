@@ -44,6 +44,7 @@ class Policy:
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
         arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
+            None: the techniques are equals.
     """
 
     n_folds: int
@@ -52,7 +53,7 @@ class Policy:
     repeats: int = 0
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
-    arms: Sequence[str] = ("",)
+    arms: Sequence[str] = ()
 
     @property
     def finalists(self) -> int:
@@ -96,7 +97,7 @@ class Policy:
         first = self.cells[:1]
         best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
         values = [best.get(arm, -math.inf) for arm in self.arms]
-        return [arm for place, arm in enumerate(self.arms) if values[place] > max(values[:place], default=-math.inf)]
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place])]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
@@ -111,25 +112,32 @@ class Policy:
         first = self.cells[0]
         tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
         for place, recipe in enumerate(self.recipes):
-            if _key(recipe) not in tried and (place < len(self.arms) or self.arm_of(recipe) in worthwhile):
+            earned = place < len(self.arms) or not self.arms or self.arm_of(recipe) in worthwhile
+            if earned and _key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
-        for one in self.paused(found):
-            if stopped_too_early(*self._standing(one, found)):
+        for one, share_above, company in self._stopped(found):
+            if stopped_too_early(share_above, company):
                 return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
         return Job(SEARCH, first)
 
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
         """Those that were stopped while others were tried, the best of their company first."""
-        first = self.cells[0]
-        stopped = [one for one in found if one.trials[first].state is State.PRUNED and one.trials[first].intermediate]
-        return sorted(stopped, key=lambda one: (self._standing(one, found)[0], one.number))[:MOST_PAUSED]
+        return [one for one, _, _ in self._stopped(found)]
 
-    def _standing(self, one: Configuration, found: Sequence[Configuration]) -> tuple[float, int]:
-        """Share of its company that is better than one was where it was stopped, and how many these are in all."""
-        first, arm = self.cells[0], self.arm_of(one.params)
-        step, value = max(one.trials[first].intermediate.items())
-        company = (other.trials[first].intermediate for other in found if self.arm_of(other.params) == arm)
-        return standing(value, [values[step] for values in company if step in values])
+    def _stopped(self, found: Sequence[Configuration]) -> list[tuple[Configuration, float, int]]:
+        """The same, with the share of its company that is better than one was, and how many these are in all."""
+        first = self.cells[0]
+        company: dict[tuple[str, int], list[float]] = {}
+        for one in found:
+            arm = self.arm_of(one.params)
+            for step, value in one.trials[first].intermediate.items():
+                company.setdefault((arm, step), []).append(value)
+        stopped = []
+        for one in found:
+            if one.trials[first].state is State.PRUNED and one.trials[first].intermediate:
+                step, value = max(one.trials[first].intermediate.items())
+                stopped.append((one, *standing(value, company[self.arm_of(one.params), step])))
+        return sorted(stopped, key=lambda entry: (entry[1], entry[0].number))[:MOST_PAUSED]
 
     def _race(self, found: Sequence[Configuration]) -> Job | None:
         for place, cell in enumerate(self.cells[1:], start=1):

@@ -33,6 +33,7 @@ class Workers:
     Args:
         count: at once.
         start_seconds: between an order and its first step, in which nothing is computed.
+        restart_seconds: likewise, where a worker died and another has to be made first.
         lifetimes: seconds of computing until a worker dies, one for each that is started; those that follow the last
             one never die.
         finals: whether the winner's last steps are taken, too.
@@ -41,6 +42,7 @@ class Workers:
 
     count: int
     start_seconds: float = 0.0
+    restart_seconds: float = 0.0
     lifetimes: Iterable[float] = ()
     finals: bool = True
     obedient: bool = True
@@ -86,8 +88,8 @@ def simulate(
             if order is None or (order.number is None and not workers.finals):
                 yield None
                 continue
-            for _ in range(WORKER_RESTARTS + 1):
-                yield workers.start_seconds
+            for attempt in range(WORKER_RESTARTS + 1):
+                yield workers.restart_seconds if attempt else workers.start_seconds
                 if (yield from labour.carry_out(order, life)):
                     break
             else:

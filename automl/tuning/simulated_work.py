@@ -105,16 +105,20 @@ class Labour:
         else:
             self._search.fail(order.number, error, {})
 
-    def _train(self, number: int, resumed: str | None, life: Life) -> Work:
+    def _train(self, number: int, resumed: int | str | None, life: Life) -> Work:
         curve = self._curve(number)
-        first = self._reached[_number(resumed)] if resumed else 0  # that step, and those before it, are done
+        first = 0 if resumed is None else self._reached[_number(resumed)]  # that step, and those before it, are done
         began = spent = max((point.seconds for point in curve.points if point.step <= first), default=0.0)
-        facts = {"busy_seconds": 0.0, "start_seconds": self._start_seconds}
+        facts = {
+            "busy_seconds": 0.0,
+            "start_seconds": self._start_seconds,
+            "examples_per_second": curve.examples / max(curve.seconds, 1e-3),
+        }
         for point in (point for point in curve.points if point.step > first):
             if not (yield from life.compute(point.seconds - spent)):
                 return False
             spent, self._reached[number] = point.seconds, point.step
-            facts |= {"loss": point.loss, "busy_seconds": spent - began}
+            facts |= {"loss": point.loss, "busy_seconds": round(spent - began, 3)}
             goes_on = self._search.report(number, point.step, STEPS, point.value, facts)
             if not goes_on and self._obedient:
                 self._search.prune(number)
@@ -138,6 +142,6 @@ def _checkpoint(name: str) -> dict[str, str]:
     return {"checkpoint": f"simulated:{name}", "checkpoint_sha256": ""}  # no such file is ever there
 
 
-def _number(path: str) -> int:
-    """Of the trial that wrote a file such as trial-00007.state."""
-    return int(Path(path).stem.rpartition("-")[2])
+def _number(resumed: int | str) -> int:
+    """Of a trial: itself, or in the name of a file that it wrote, such as trial-00007.state."""
+    return int(Path(str(resumed)).stem.rpartition("-")[2])

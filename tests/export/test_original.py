@@ -11,13 +11,14 @@ from automl.data.batches import encode
 from automl.data.folds import make_folds
 from automl.errors import ModelError, NothingUsable
 from automl.export.original import INDEX, Member, Original, load_original, probabilities, write_original
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.training.data import StudyData
 from automl.training.distillation import targets
 from automl.training.keep import read_logits
 from automl.training.worker import TrialWorker, WorkerSetup
 from tests.tiny import make_model, make_rows
+from tests.training.conftest import TINY, backbone_setup
 
 LABELS = ("negative", "positive")
 PARAMS = {
@@ -40,10 +41,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
 def worker(found: checkpoint.Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> TrialWorker:
     labels = np.array([LABELS.index(row["label"]) for row in make_rows(40)])
     rows = encode(checkpoint.load_tokenizer(found), TEXTS, labels, 32)
-    used = vocabulary.used_tokens([rows], 0)
     folder = tmp_path_factory.mktemp("trials")
-    data = StudyData(vocabulary.renumber(rows, used), make_folds(labels, None, 2, 0), 0)
-    setup = WorkerSetup({"pretrained": found}, "classification", LABELS, data, used, folder, 1, "cpu", 1, folder / "c")
+    own = backbone_setup(found, StudyData(rows, make_folds(labels, None, 2, 0), 0))
+    setup = WorkerSetup({TINY: own}, "classification", LABELS, folder, 1, "cpu", folder / "c")
     return TrialWorker(setup)
 
 
@@ -52,9 +52,9 @@ def kept(worker: TrialWorker, found: checkpoint.Checkpoint, name: str, folder: P
     params = Params(**{**FAST, **PARAMS[name]})
     members, said = [], []
     for fold in (0, 1):
-        *_, end = worker.run(fold, params.model_dump(), seed=fold, fold=fold)
+        *_, end = worker.run(fold, TINY, params.model_dump(), seed=fold, fold=fold)
         members.append(Member(end["checkpoint"], end["checkpoint_sha256"], fold))
-        answer = worker.answer(fold, params.model_dump(), end["checkpoint"], end["checkpoint_sha256"])
+        answer = worker.answer(fold, TINY, params.model_dump(), end["checkpoint"], end["checkpoint_sha256"])
         said.append(read_logits(Path(answer["answers"]), answer["answers_sha256"]))
     write_original(Original(found, params, members, LABELS, "classification", 32), folder)
     return folder, targets(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from automl.errors import NothingUsable
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
@@ -22,7 +21,7 @@ from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT, student_param
 from automl.training.keep import read_logits, write_logits
 from automl.training.loop import predict_logits
 from automl.training.worker import TrialWorker, WorkerSetup
-from tests.training.conftest import LABELS
+from tests.training.conftest import LABELS, TINY, backbone_setup
 
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
@@ -46,18 +45,14 @@ WITH_HEADS = {
 def worker(
     found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
 ) -> TrialWorker:
-    used = vocabulary.used_tokens([study_data.rows], 0)
     folder = tmp_path_factory.mktemp("trials")
     setup = WorkerSetup(
-        weights={"pretrained": found},
+        backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
         label_names=LABELS,
-        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
-        used_tokens=used,
         checkpoints=folder,
         threads=1,
         device="cpu",
-        text_start=1,
         cache=folder / "cache",
         precision="float32",
     )
@@ -65,12 +60,12 @@ def worker(
 
 
 def trained(worker: TrialWorker, params: Mapping[str, Any], number: int = 0, seed: int = 0) -> dict[str, Any]:
-    *_, last = worker.run(number, {**FAST, **params}, seed=seed, fold=0)
+    *_, last = worker.run(number, TINY, {**FAST, **params}, seed=seed, fold=0)
     return last
 
 
 def answered(worker: TrialWorker, params: Mapping[str, Any], last: dict[str, Any], number: int = 0) -> tuple[str, str]:
-    said = worker.answer(number, {**FAST, **params}, last["checkpoint"], last["checkpoint_sha256"])
+    said = worker.answer(number, TINY, {**FAST, **params}, last["checkpoint"], last["checkpoint_sha256"])
     return said["answers"], said["answers_sha256"]
 
 
@@ -111,7 +106,7 @@ def test_a_model_with_a_head_of_its_own_answers_as_it_did_in_its_trial(
 def test_a_checkpoint_that_is_not_the_trials_own_does_not_answer(worker: TrialWorker) -> None:
     last = trained(worker, {})
     with pytest.raises(NothingUsable, match="hash differs"):
-        worker.answer(0, FAST, last["checkpoint"], "0" * 64)
+        worker.answer(0, TINY, FAST, last["checkpoint"], "0" * 64)
 
 
 def test_targets_are_the_mean_of_the_members_probabilities() -> None:
@@ -148,7 +143,7 @@ def test_a_student_comes_close_to_its_committee_also_where_it_saw_nothing(
     worker: TrialWorker, found: checkpoint.Checkpoint, data: TrainingData, committee: list[tuple[str, str]]
 ) -> None:
     mean = targets([read(said) for said in committee])
-    rehearsal = worker.teach("rehearsal", FAST, committee, seed=0, fold=0)
+    rehearsal = worker.teach("rehearsal", TINY, FAST, committee, seed=0, fold=0)
     said = predict_logits(exported(found, {}, rehearsal), data.rows, 0)
     np.testing.assert_allclose(
         said[data.held_out],
@@ -168,7 +163,7 @@ def test_the_student_that_is_shipped_learns_from_every_labelled_row_and_from_no_
     # A committee that is always wrong: who learned labels would be right.
     wrong = np.where(study_data.rows.labels[:, None] == np.arange(2), -4.0, 4.0).astype(np.float32)
     file = tmp_path / "wrong.logits"
-    student = worker.teach("student", FAST, [(str(file), write_logits(file, wrong))], seed=0, fold=None)
+    student = worker.teach("student", TINY, FAST, [(str(file), write_logits(file, wrong))], seed=0, fold=None)
     assert student["value"] is None
     assert student["train_examples"] == FAST["num_train_epochs"] * len(study_data.folds)
     said = predict_logits(exported(found, {}, student), study_data.rows, 0)[: len(study_data.folds)]
@@ -182,7 +177,7 @@ def test_what_a_committee_says_of_held_out_rows_is_not_read(
     blind[data.held_out] *= -1
     file = tmp_path / "blind.logits"
     members = [committee[0], (str(file), write_logits(file, blind))]
-    lessons = [worker.teach(f"of {place}", FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
+    lessons = [worker.teach(f"of {place}", TINY, FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
     assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
     assert lessons[0]["value"] == lessons[1]["value"], "which is measured by labels"
 
@@ -190,12 +185,12 @@ def test_what_a_committee_says_of_held_out_rows_is_not_read(
 def test_lessons_are_reproducible_and_altered_copies_are_part_of_them(
     worker: TrialWorker, committee: list[tuple[str, str]]
 ) -> None:
-    first, again, other = (worker.teach("one", FAST, committee, seed=seed, fold=0) for seed in (0, 0, 1))
+    first, again, other = (worker.teach("one", TINY, FAST, committee, seed=seed, fold=0) for seed in (0, 0, 1))
     assert first["checkpoint_sha256"] == again["checkpoint_sha256"] != other["checkpoint_sha256"]
-    more = worker.teach("one", {**FAST, "augmentation": "typos"}, committee, seed=0, fold=0)
+    more = worker.teach("one", TINY, {**FAST, "augmentation": "typos"}, committee, seed=0, fold=0)
     assert more["train_examples"] == 2 * first["train_examples"]
 
 
 def test_answers_that_were_changed_teach_nothing(worker: TrialWorker, committee: list[tuple[str, str]]) -> None:
     with pytest.raises(NothingUsable, match="hash differs"):
-        worker.teach("none", FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)
+        worker.teach("none", TINY, FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)

@@ -28,7 +28,7 @@ def one(rate: float, epochs: int = 6, optim: str = "adamw") -> dict[str, object]
 
 def test_a_table_comes_back_as_it_was_written(tmp_path: Path) -> None:
     made = made_up("default", 10, seed=0)
-    broken = Recorded(made.recorded[0].params, (Curve((), 3.5, "TrainingDiverged: loss is nan"),) * 3)
+    broken = Recorded(made.recorded[0].params, (Curve((), 3.5, error="TrainingDiverged: loss is nan"),) * 3)
     made = Table(made.facts, (*made.recorded, broken))
     first, second = tmp_path / "a.jsonl.gz", tmp_path / "b.jsonl.gz"
     write_table(first, made)

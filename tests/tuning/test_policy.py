@@ -221,7 +221,22 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
     assert worthwhile(a=0.8, b=0.8, c=0.8) == ["a"], "what ties is decided by cost"
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
-    assert policy.worthwhile(configurations(best)) == ["b"], "by its best, and one without a result is not tried again"
+    assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
+    assert policy.worthwhile([]) == ["a"], "one without a result has earned nothing yet"
+
+
+def test_the_default_of_each_technique_is_tried_and_further_recipes_of_those_that_are_worthwhile() -> None:
+    recipes = [{"arm": arm, "rate": rate} for rate, arm in ((1, "a"), (1, "b"), (2, "a"), (2, "b"))]
+    policy = replace(a_policy(recipes=recipes), arm_of=lambda params: str(params["arm"]), arms=("a", "b"))
+    trials = [
+        a_trial(n, value, params=recipe) for n, (value, recipe) in enumerate(zip((0.8, 0.7), recipes[:2], strict=True))
+    ]
+    assert policy.next(trials[:1], 0.1) == Job(SEARCH, FIRST, recipes[1])
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, recipes[2])
+    trials.append(a_trial(2, 0.6, params=recipes[2]))
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST), "b has not earned another try"
+    trials[1] = a_trial(1, 0.9, params=recipes[1])
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, recipes[3])
 
 
 @st.composite

@@ -86,11 +86,11 @@ def test_starting_takes_time_in_which_nothing_is_computed(study: Study) -> None:
 
 
 def test_a_worker_that_dies_is_replaced_and_its_trial_begins_anew(study: Study) -> None:
-    workers = Workers(1, start_seconds=0.5, lifetimes=[5], finals=False)
+    workers = Workers(1, start_seconds=0.5, restart_seconds=2, lifetimes=[5], finals=False)
     usage, story, _ = replay(study, THREE, workers, rates=RATES[:1], budget=1)
     assert told(story) == [
         *((0, "0 begins"), (1.5, "0 at 1"), (2.5, "0 at 2"), (4.5, "0 at 4")),  # and dies at 5.5
-        *((7, "0 at 1"), (8, "0 at 2"), (10, "0 at 4"), (12, "0 at 6"), (14, "0 at 8"), (14, "0 COMPLETE")),
+        *((8.5, "0 at 1"), (9.5, "0 at 2"), (11.5, "0 at 4"), (13.5, "0 at 6"), (15.5, "0 at 8"), (15.5, "0 COMPLETE")),
     ]
     assert usage.busy == 13
     assert study.trial(0).facts["busy_seconds"] == 8, "of the attempt that went through"
@@ -104,7 +104,9 @@ def test_a_trial_that_no_worker_lives_through_fails_and_the_next_one_runs(study:
 
 
 def test_a_training_that_broke_when_it_was_recorded_breaks_again(study: Study) -> None:
-    broken = Table({}, (Recorded({"learning_rate": 1e-3}, (Curve((Point(1, 0.5, 0.7, 1.0),), 3.0, "loss is nan"),)),))
+    broken = Table(
+        {}, (Recorded({"learning_rate": 1e-3}, (Curve((Point(1, 0.5, 0.7, 1.0),), 3.0, error="loss is nan"),)),)
+    )
     _, story, _ = replay(study, broken, Workers(1, finals=False), budget=1)
     assert told(story) == [(0, "0 begins"), (1, "0 at 1"), (3, "0 FAIL")]
     assert study.trial(0).facts["error"] == "loss is nan"
@@ -133,7 +135,8 @@ def test_the_last_steps_take_their_time_but_count_as_no_trial(study: Study) -> N
     assert (usage.seconds, clock.now) == (10, pytest.approx(10 + 1.2 * 8))
 
 
-def test_a_trial_that_is_resumed_costs_what_is_left_of_it(study: Study) -> None:
+@pytest.mark.parametrize("said", [0, "/states/trial-00000.state"])
+def test_a_trial_that_is_resumed_costs_what_is_left_of_it(study: Study, said: int | str) -> None:
     recorded = table((1e-3, STEADY, 8))
     search, story, clock = make_search(study, rates=RATES[:1])
     labour = Labour(search, study, nearest_in(recorded, SPACE), start_seconds=0, obedient=True)
@@ -143,7 +146,7 @@ def test_a_trial_that_is_resumed_costs_what_is_left_of_it(study: Study) -> None:
     assert passed == [1, 1, 2]
     second = search.ask()
     assert second is not None
-    resumed = replace(second, payload={**second.payload, "resume": "/states/trial-00000.state"})
+    resumed = replace(second, payload={**second.payload, "resume": said})
     passed = list(labour.carry_out(resumed, Life(iter([99.0]), clock)))
     assert passed == [2, 2, 2]
     assert told(story)[-4:] == [(0, "1 at 4"), (0, "1 at 6"), (0, "1 at 8"), (0, "1 COMPLETE")]
