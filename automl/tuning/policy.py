@@ -132,6 +132,8 @@ class Policy:
             arm = self.arm_of(one.params)
             for step, value in one.trials[first].intermediate.items():
                 company.setdefault((arm, step), []).append(value)
+        for values in company.values():
+            values.sort()
         stopped = []
         for one in found:
             if one.trials[first].state is State.PRUNED and one.trials[first].intermediate:

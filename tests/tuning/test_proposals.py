@@ -128,8 +128,7 @@ def test_recipes_broken_trials_and_stopped_ones_are_seen_as_what_they_were(space
         proposer.started(a_trial(number, params=recipe))
         trial = a_trial(number, 0.1 if state is State.COMPLETE else None, state=state, params=recipe)
         proposer.ended(replace(trial, intermediate={1: 0.05}))
-    assert [trial.state.name for trial in proposer._choices.trials] == [state.name for state in states]
-    seen = proposer._within["full"].trials
+    seen = proposer._study.trials
     assert [trial.state.name for trial in seen] == [state.name for state in states]
     assert [trial.params["full.learning_rate"] for trial in seen] == [1e-5 * 1.5**number for number in range(12)]
     assert all(trial.intermediate_values == {1: 0.05} for trial in seen)
@@ -142,5 +141,5 @@ def test_a_trial_that_was_given_back_is_one_configuration_still(space: BoundSpac
     proposer = Proposer(space, 0, [*known, waiting])
     proposer.started(a_trial(12, params=known[0].params))  # by the same command, which goes on
     proposer.ended(a_trial(12, 0.9, params=known[0].params))
-    states = [trial.state.name for trial in proposer._choices.trials]
+    states = [trial.state.name for trial in proposer._study.trials]
     assert states == ["COMPLETE"] * 13
