@@ -27,10 +27,7 @@ class Configuration:
 
     def complete(self, cells: Sequence[Cell]) -> bool:
         """Whether it was trained to the end in every one of these cells."""
-        for cell in cells:  # asked so often that a generator's cost shows
-            if cell not in self.trials or self.trials[cell].state is not State.COMPLETE:
-                return False
-        return True
+        return all(cell in self.trials and self.trials[cell].state is State.COMPLETE for cell in cells)
 
     def lost(self, cell: Cell) -> bool:
         """Whether it was stopped, or broke, in this cell."""

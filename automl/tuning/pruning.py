@@ -55,7 +55,8 @@ def seed_goes_on(step: int, value: float, others: Sequence[float]) -> bool:
 
 def standing(value: float, company: Sequence[float]) -> tuple[float, int]:
     """Share of the values seen at a rung, this one among them and in ascending order, that are better; their number."""
-    return 1 - bisect_right(company, value) / max(len(company), 1), len(company)
+    better = len(company) - bisect_right(company, value)
+    return better / max(len(company), 1), len(company)
 
 
 def stopped_too_early(share_above: float, company: int) -> bool:
