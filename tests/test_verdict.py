@@ -23,6 +23,7 @@ from automl.spaces import Arm, Param, SearchSpace
 from automl.study import Study, open_study
 from automl.tasks.kinds import kind_of
 from automl.training.distillation import STUDENT as STUDENT_PARAMS
+from automl.training.distillation import student_params
 from automl.training.keep import write_logits
 from automl.tuning.configurations import Cell, configurations
 from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT
@@ -269,7 +270,7 @@ class TestShipped:
     def test_a_student_that_is_about_as_good_is_shipped(self, study: Study, record: Recorder, prepared: Any) -> None:
         shipped = self.decide(study, record, prepared, FULL, 0.9, average=0.95)
         assert (shipped.name, shipped.checkpoint, shipped.sha256) == (STUDENT, "student", "sha of student")
-        assert shipped.params == Params(learning_rate=1e-4)
+        assert shipped.params == student_params(Params(learning_rate=1e-4))
         assert "learned from the winner's 3 models" in shipped.why
         assert "on fold 0: single 0.950, student 0.900, average 0.950" in shipped.why
         assert shipping_facts(shipped)["candidates"] == {

@@ -10,9 +10,9 @@ import numpy as np
 
 from automl.models.shape import settled
 from automl.params import Params
-from automl.training.distillation import restored
 from automl.training.loop import predict_logits
 from automl.training.precision import computing_in
+from automl.training.restored import mean_tensors, restored
 from automl.training.techniques import Base, Trainer
 
 if TYPE_CHECKING:
@@ -60,13 +60,6 @@ def greedy_average(
         longer = judged(*best.kept, *one.kept)
         best = longer if _worth(longer) >= _worth(best) else best
     return best
-
-
-def mean_tensors(models: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The mean of each tensor, in float32."""
-    import torch
-
-    return {name: torch.stack([model[name].float() for model in models]).mean(dim=0) for name in models[0]}
 
 
 def _judged(

@@ -6,12 +6,12 @@ Source: Hinton, Vinyals & Dean (2015), Distilling the Knowledge in a Neural Netw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from automl.models.adapters import trained_tensors
-from automl.models.shape import settled, shape
+from automl.models.shape import settled
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.training.contrastive import encode_texts
@@ -19,29 +19,40 @@ from automl.training.features import cls_place, select
 from automl.training.heads import load_head
 from automl.training.loop import predict_logits, train
 from automl.training.precision import by_columns, computing_in
-from automl.training.techniques import HEAD, Base, Finished, Trainer, fresh_copy
+from automl.training.restored import mean_tensors, restored
+from automl.training.techniques import HEAD, Base, Finished, Trainer
 
 if TYPE_CHECKING:
     import torch
 
 NOT_EXPRESSIBLE = ("features", "contrastive")  # techniques whose head is not the model's own: transformers has no class
+BEGUN = ("fine_tuning", "contrastive")  # techniques whose models' weights a student can begin with
 STUDENT = Params(
     learning_rate=3e-4,
     layerwise_lr_decay=0.8,
     num_train_epochs=6,
-    min_steps=150,
-    per_device_train_batch_size=32,
+    min_steps=100,
+    per_device_train_batch_size=16,
     lr_scheduler_type="cosine",
     weight_decay=0.01,
 )
 
+SMALLER = 3  # times, the steps of a student that begins with its teachers' weights
+FURTHER = {"num_train_epochs": 2, "min_steps": 80, "reinitialized_layers": 0}  # likewise
+
 
 def student_params(params: Params) -> Params:
-    """How a committee's student is trained: as its members were, where that gives a plain model."""
+    """How a committee's student is trained.
+
+    Where it begins with the mean of the members' weights, it has little left to learn: a few epochs of small steps.
+    From pretrained weights, it is trained as a plain model is that does well on few rows.
+    """
     if params.technique == "fine_tuning":
-        return params
-    kept = ("starting_weights", "augmentation", "augmentation_copies")
-    return STUDENT.model_copy(update={name: getattr(params, name) for name in kept})
+        return params.model_copy(update={**FURTHER, "learning_rate": params.learning_rate / SMALLER})
+    kept = {name: getattr(params, name) for name in ("starting_weights", "augmentation", "augmentation_copies")}
+    if params.technique in BEGUN:
+        kept |= {"frozen_layers": params.frozen_layers, "learning_rate": STUDENT.learning_rate / SMALLER, **FURTHER}
+    return STUDENT.model_copy(update=kept)
 
 
 def answers(
@@ -83,6 +94,7 @@ def teach(
     seed: int,
     fold: int | None,
     precision: str,
+    begin: Sequence[Mapping[str, torch.Tensor]] = (),
 ) -> Iterator[Report | Finished]:
     """Fine-tune a copy of the base towards probabilities in place of labels. Yields as a trial does.
 
@@ -90,10 +102,10 @@ def teach(
         params: of the student, see `student_params`.
         targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves.
         fold: what is held out, to see how well it works; None for the student that is shipped.
+        begin: models whose mean it begins with; none: the pretrained weights.
     """
     params = settled(params, base.model)
-    model = fresh_copy(base, seed)
-    shape(model, params, base.text_start)
+    model = restored(base, params, mean_tensors(begin) if begin else {}, seed)
     by_columns(model)
     data = trainer.data.fold(fold)
     cached = trainer.states(model, base, params, data, precision)
@@ -101,21 +113,3 @@ def teach(
         model, params, data, trainer.kind, seed=seed, precision=precision, cached=cached, targets=targets
     ):
         yield Finished(item, trained_tensors(model)) if isinstance(item, TrialResult) else item
-
-
-def restored(base: Base, params: Params, tensors: Mapping[str, torch.Tensor]) -> Any:
-    """A model as its training left it, within the study's vocabulary.
-
-    Args:
-        params: settled (`models.shape`).
-    """
-    import torch
-
-    model = fresh_copy(base, seed=0)
-    if params.technique != "contrastive":
-        shape(model, params, base.text_start)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in tensors:
-                parameter.copy_(tensors[name])
-    return model

@@ -14,7 +14,7 @@ from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.training.averaging import AVERAGEABLE
-from automl.training.distillation import NOT_EXPRESSIBLE, student_params
+from automl.training.distillation import BEGUN, NOT_EXPRESSIBLE, student_params
 from automl.tuning.configurations import Configuration
 from automl.tuning.orders import Order
 
@@ -116,9 +116,6 @@ class Finals:
         return self._lesson(REFIT, [], None, self._params)
 
     def _average(self, witnesses: list[Trial]) -> Order:
-        def files(trials: list[Trial]) -> list[tuple[str, str]]:
-            return [(trial.facts["checkpoint"], trial.facts["checkpoint_sha256"]) for trial in trials]
-
         return Order(
             AVERAGE,
             None,
@@ -126,8 +123,8 @@ class Finals:
                 "job": "average",
                 "model": self._model,
                 "params": self._params.model_dump(),
-                "judged": files(witnesses),
-                "others": files([trial for trial in self.members if trial not in witnesses]),
+                "judged": _files(witnesses),
+                "others": _files([trial for trial in self.members if trial not in witnesses]),
                 "fold": witnesses[0].facts["fold"],
             },
         )
@@ -144,6 +141,7 @@ class Finals:
                 "model": self._model,
                 "params": (params or student_params(self._params)).model_dump(),
                 "committee": [(one["answers"], one["answers_sha256"]) for one in said],
+                "begin": _files(members) if self._params.technique in BEGUN else [],
                 "seed": self.members[0].facts["seed"],
                 "fold": fold,
             },
@@ -159,6 +157,10 @@ class Finals:
     @staticmethod
     def _numbers(trials: list[Trial]) -> list[int]:
         return sorted(trial.number for trial in trials)
+
+
+def _files(trials: list[Trial]) -> list[tuple[str, str]]:
+    return [(trial.facts["checkpoint"], trial.facts["checkpoint_sha256"]) for trial in trials]
 
 
 def is_member(trial: Trial) -> bool:

@@ -17,7 +17,7 @@ from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
 from automl.training.data import StudyData, TrainingData
-from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT, student_params, targets
+from automl.training.distillation import STUDENT, student_params, targets
 from automl.training.keep import read_logits, write_logits
 from automl.training.loop import predict_logits
 from automl.training.worker import TrialWorker, WorkerSetup
@@ -121,10 +121,15 @@ def test_targets_are_the_mean_of_the_members_probabilities() -> None:
     np.testing.assert_allclose(mean, expected, rtol=1e-5)
 
 
-def test_a_student_is_trained_as_its_members_were_where_that_gives_a_plain_model() -> None:
-    plain = Params(**FAST, frozen_layers=2)
-    assert student_params(plain) == plain
-    for technique in (*NOT_EXPRESSIBLE, "lora", "prefix_tuning"):
+def test_a_student_goes_on_from_its_members_in_smaller_steps_or_is_trained_as_plain_models_are() -> None:
+    plain = Params(**FAST, frozen_layers=2, layerwise_lr_decay=0.8)
+    student = student_params(plain)
+    assert (student.frozen_layers, student.layerwise_lr_decay) == (2, 0.8)
+    assert student.learning_rate < plain.learning_rate / 2
+    encoder = student_params(Params(technique="contrastive", frozen_layers=2))
+    assert (encoder.technique, encoder.frozen_layers) == ("fine_tuning", 2)
+    assert encoder.learning_rate < STUDENT.learning_rate / 2
+    for technique in ("features", "lora", "prefix_tuning"):
         own = Params(technique=technique, starting_weights="domain_adapted", augmentation="typos", learning_rate=0.05)
         student = student_params(own)
         assert student.technique == "fine_tuning"
@@ -180,6 +185,18 @@ def test_what_a_committee_says_of_held_out_rows_is_not_read(
     lessons = [worker.teach(f"of {place}", TINY, FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
     assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
     assert lessons[0]["value"] == lessons[1]["value"], "which is measured by labels"
+
+
+@pytest.mark.parametrize("name", ["plain", "contrastive"])
+def test_a_student_that_begins_with_its_members_weights_knows_what_they_know(worker: TrialWorker, name: str) -> None:
+    params = {"technique": "contrastive"} if name == "contrastive" else {}
+    last = trained(worker, params, 20)
+    said = answered(worker, params, last, 20)
+    begin = [(last["checkpoint"], last["checkpoint_sha256"])] * 2
+    steps = {"learning_rate": 5e-4, "max_steps": 4} if name == "plain" else {"learning_rate": 2e-3, "max_steps": 20}
+    short = {**FAST, **steps}  # of a contrastive member the head is to be learned
+    told = [worker.teach(name, TINY, short, [said], seed=0, fold=0, begin=one)["loss"] for one in ([], begin)]
+    assert told[1] < told[0] - 0.05, "in so few steps nothing is learned from the start"
 
 
 def test_lessons_are_reproducible_and_altered_copies_are_part_of_them(
