@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from automl.study import Study
@@ -82,7 +81,7 @@ class Labour:
     ) -> None:
         self._search, self._study, self._curve_of = search, study, curve_of
         self._start_seconds, self._obedient = start_seconds, obedient
-        self._reached: dict[int, int] = {}  # number of a trial -> last step that it was evaluated at
+        self._first: dict[int, int] = {}  # number of a trial -> step that it goes on from, also after a worker died
         self._longest = 0.0  # training that was completed, in seconds
 
     def carry_out(self, order: Order, life: Life) -> Work:
@@ -105,9 +104,9 @@ class Labour:
         else:
             self._search.fail(order.number, error, {})
 
-    def _train(self, number: int, resumed: int | str | None, life: Life) -> Work:
+    def _train(self, number: int, resumed: int | None, life: Life) -> Work:
         curve = self._curve(number)
-        first = 0 if resumed is None else self._reached[_number(resumed)]  # that step, and those before it, are done
+        first = self._first.setdefault(number, self._left_by(number, resumed))
         began = spent = max((point.seconds for point in curve.points if point.step <= first), default=0.0)
         facts = {
             "busy_seconds": 0.0,
@@ -117,7 +116,7 @@ class Labour:
         for point in (point for point in curve.points if point.step > first):
             if not (yield from life.compute(point.seconds - spent)):
                 return False
-            spent, self._reached[number] = point.seconds, point.step
+            spent = point.seconds
             facts |= {"loss": point.loss, "busy_seconds": round(spent - began, 3)}
             goes_on = self._search.report(number, point.step, STEPS, point.value, facts)
             if not goes_on and self._obedient:
@@ -132,6 +131,11 @@ class Labour:
             self._search.complete(number, curve.value, {**facts, **_checkpoint(f"trial-{number:05d}")})
         return True
 
+    def _left_by(self, *numbers: int | None) -> int:
+        """The last step that one of these trials came to before it was stopped or given back."""
+        known = (self._study.trial(number).intermediate for number in numbers if number is not None)
+        return max((max(values, default=0) for values in known), default=0)
+
     def _curve(self, number: int) -> Curve:
         trial = self._study.trial(number)
         curves = self._curve_of(trial.params).curves
@@ -140,8 +144,3 @@ class Labour:
 
 def _checkpoint(name: str) -> dict[str, str]:
     return {"checkpoint": f"simulated:{name}", "checkpoint_sha256": ""}  # no such file is ever there
-
-
-def _number(resumed: int | str) -> int:
-    """Of a trial: itself, or in the name of a file that it wrote, such as trial-00007.state."""
-    return int(Path(str(resumed)).stem.rpartition("-")[2])
