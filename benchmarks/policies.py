@@ -131,7 +131,7 @@ def racer(races: Races) -> Callable[[int], dict[str, Replay]]:
 def usage(path: Path, options: argparse.Namespace) -> list[Figures]:
     """Utilisation by number of workers, ours, without deaths and with them."""
     known, found = recording(read_table(path)), []
-    for count in COUNTS:
+    for count in options.counts:
         for rate in (0.0, DEATHS_PER_HOUR):
             found.append(_used(known, count, rate, options))
             report(f"{path.name}: {found[-1]}")
@@ -194,6 +194,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--trials-a-worker", type=int, default=20, metavar="N", help="budget of `workers` (default: 20; at least 50)"
     )
+    parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, metavar="N", help="workers of `workers`")
     parser.add_argument("--usage-replays", type=int, default=3, metavar="N", help="of `workers` (default: 3)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="real ones; 0: this one (default: 2)")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")
