@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,16 +22,18 @@ class Baseline:
     fit: Callable[[Rows], Predict]
 
 
-def baselines(seed: int, embed: Embed) -> list[Baseline]:
+def baselines(seed: int, encoders: Mapping[str, Embed]) -> list[Baseline]:
     """Every baseline.
 
     Args:
-        embed: what the frozen encoder says of texts.
+        encoders: by name what each frozen encoder says of texts; there is one baseline for each.
     """
     learners: dict[str, Callable[[Rows], Predict]] = {
         "tfidf_logistic_regression": lambda train: _tfidf(train, seed),
-        "frozen_encoder_logistic_regression": lambda train: _frozen_encoder(train, seed, embed),
     }
+    for name, embed in encoders.items():
+        which = f" ({name})" if len(encoders) > 1 else ""
+        learners[f"frozen_encoder_logistic_regression{which}"] = partial(_frozen_encoder, seed=seed, embed=embed)
     return [
         Baseline("majority", _majority),
         *(Baseline(name, partial(_fitted, learner)) for name, learner in learners.items()),

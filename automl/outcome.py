@@ -13,6 +13,7 @@ from automl.data.batches import encode
 from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
 from automl.export.folder import write_folder
+from automl.export.original import Original, probabilities
 from automl.metrics import SCORES
 from automl.models.checkpoint import load_tokenizer
 from automl.params import Params
@@ -20,11 +21,13 @@ from automl.prepare import Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress
 from automl.records import Score, State, Trial
 from automl.selection import audit, write_audit
-from automl.shipping import Shipped, build, choose_shipped
+from automl.shipping import Shipped, build, choose_shipped, original
+from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.tuning.policy import Policy
 from automl.tuning.warm_start import WARM_START
-from automl.verdict import SimpleModels, Verdict, as_facts, decide
+from automl.verdict import SimpleModels, Verdict, as_facts, judge
+from automl.workload import adaptation_of
 
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
 
@@ -52,12 +55,14 @@ def finish(
     trials = study.trials()
     _require_complete(trials, interrupted)
     progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
-    verdict = decide(study, policy, prepared, simple.predictions)
+    limit = prepared.request.time_limit
+    shipped = choose_shipped(study, policy, prepared, progress, until=started + limit if limit else None)
+    verdict = judge(shipped.winner, study, policy, prepared, simple.predictions, shipped.lost)
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
     _write_audit(verdict, prepared)
-    shipped = choose_shipped(study, verdict.winner, prepared, progress)
-    model = build(shipped, study, prepared)
+    backbone, model = shipped.backbone, build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
+    kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
         "study": study.name,
@@ -70,15 +75,17 @@ def finish(
         "seconds": round(time.monotonic() - started, 1),
         "model_dir": str(prepared.output),
         "winner": _winner(verdict, prepared),
-        "shipped": shipped.why,
+        **told(shipped),
+        "original": None if kept is None else _original_facts(kept, prepared),
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
         "warm_start": study.facts.get(WARM_START, []),
-        "domain_adaptation": study.facts.get("domain_adaptation"),
-        "model": prepared.checkpoint.name,
+        "domain_adaptation": adaptation_of(study, backbone),
+        "model": backbone.checkpoint.name,
+        "models": prepared.models,
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),
-        "max_length": prepared.max_length,
+        "max_length": backbone.max_length,
         "seed": prepared.request.seed,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
@@ -89,7 +96,7 @@ def finish(
         "command": prepared.request.command,
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
-    write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result))
+    write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
     return result
 
 
@@ -144,9 +151,9 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     if recorded is not None and recorded["checkpoint_sha256"] == shipped.sha256:
         return Score(**recorded["score"])
     progress.emit(PhaseStarted("reading the test split, once for this model"))
-    tokenizer = load_tokenizer(prepared.checkpoint)
+    tokenizer = load_tokenizer(shipped.backbone.checkpoint)
     rows = prepared.splits.test
-    encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
+    encoded = encode(tokenizer, rows.inputs, rows.labels, shipped.backbone.max_length)
     predictions = prepared.kind.predict(predict_logits(model, encoded, tokenizer.pad_token_id))
     score = SCORES[prepared.kind.metric](rows.labels, predictions)
     fact = {
@@ -156,6 +163,13 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     }
     study.record("test", fact)
     return score
+
+
+def _original_facts(kept: Original, prepared: Prepared) -> dict[str, Any]:
+    """The winner's own models, and what they have on the locked split together: the cost of one in their place."""
+    rows = prepared.splits.test
+    score = SCORES[prepared.kind.metric](rows.labels, probabilities(kept, rows.inputs).argmax(axis=1))
+    return {"models": len(kept.members), "test": asdict(score)}
 
 
 def _require_complete(trials: Sequence[Trial], interrupted: bool) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from automl.tuning.plan import Search
     from automl.tuning.warm_start import Taken
 
+MORE_SEEDS = 2  # with which finalists are trained on a single held-out split; with folds each brings its own
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
@@ -41,7 +42,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     from automl.tuning.policy import Policy
     from automl.tuning.warm_start import in_order
     from automl.verdict import measured_baselines
-    from automl.workload import CACHE
+    from automl.workload import CACHE, CHECKPOINTS
 
     request = prepared.request
     if request.storage is None:
@@ -53,20 +54,26 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     ):
         resumed = study.recover()
         _record_facts(study, prepared)
+        taken = _taken(study, prepared, progress)
         policy = Policy(
             prepared.splits.n_folds,
             request.seed,
-            in_order(_taken(study, prepared, progress), prepared.space.recipes(prepared.depth)),
-            repeats=2 if prepared.splits.n_folds == 1 else 0,
+            in_order(taken, prepared.space.recipes()),
+            repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
             budget=request.budget,
+            arm_of=prepared.space.arm_of,
+            taken=len(taken),
+            arms=[arm.name for arm in prepared.space.arms],
         )
         plan = Search(
             study,
             prepared.space,
-            prepared.depth,
             policy,
             budget=request.budget,
             progress=progress,
+            checkpoints=prepared.folder / CHECKPOINTS,
+            rows=len(prepared.splits.labelled),
+            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
             target=request.target,
             facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
             deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
@@ -84,7 +91,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
 
 
 def _seconds_after_trials(prepared: Prepared) -> float:
-    weights = sum(path.stat().st_size for path in prepared.checkpoint.folder.glob("*.safetensors"))
+    weights = sum(one.weights_bytes for one in prepared.backbones.values())  # each is a baseline
     return SECONDS_TO_END + SECONDS_A_TEST_ROW * len(prepared.splits.test) * max(weights / 1e8, 0.1)
 
 
@@ -107,7 +114,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
             StudyStarted(
                 study=study.name,
                 task=prepared.task.name,
-                model=prepared.checkpoint.name,
+                model=", ".join(prepared.models),
                 metric=prepared.kind.metric,
                 budget=request.budget,
                 done=len(ended),
@@ -126,8 +133,8 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "task": prepared.task.name,
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
-        "model": prepared.checkpoint.name,
-        "search_space": prepared.space.name,
+        "model": ", ".join(prepared.models),
+        "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,
@@ -147,7 +154,7 @@ def _taken(study: Study, prepared: Prepared, progress: Progress) -> list[Taken]:
         if study.trials():
             progress.emit(Notice("warning", f"--warm-start: {study.name} began without it, and goes on as it began"))
         else:
-            found = warm_start(prepared.storage, study.name, study.facts, prepared.space, prepared.depth)
+            found = warm_start(prepared.storage, study.name, study.facts, prepared.space)
             study.record(WARM_START, [asdict(one) for one in found])
     taken = recorded(study.facts)
     if study.facts.get(WARM_START) == []:

@@ -103,7 +103,7 @@ def command(
     mask_model: Annotated[
         str | None,
         typer.Option(
-            help="Masked language model of the augmentation masked_words. (default: --model)", rich_help_panel=DATA
+            help="Masked language model of the augmentation masked_words. (default: each --model)", rich_help_panel=DATA
         ),
     ] = None,
     translators: Annotated[
@@ -114,7 +114,10 @@ def command(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Pretrained encoder: a Hub id or a local folder with safetensors. A,B searches several at once.",
+            rich_help_panel=SEARCH,
+        ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     search_space: Annotated[
         str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)
@@ -178,6 +181,14 @@ def command(
             help="Folder for the model, empty or not there yet. (default: runs/STUDY/model)", rich_help_panel=OUT
         ),
     ] = None,
+    keep_original: Annotated[
+        bool,
+        typer.Option(
+            "--keep-original",
+            help="Keep the winner's own models beside the one that is shipped, for `automl.export.original`.",
+            rich_help_panel=OUT,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=OUT)
     ] = False,
@@ -215,6 +226,7 @@ def command(
         storage=storage,
         study_name=study_name,
         output=output,
+        keep_original=keep_original,
         offline=offline,
         stand_in=stand_in,
         command=shlex.join(["python", "-m", "automl.search", *sys.argv[1:]]),

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from automl.backbones import Backbone
 from automl.baselines import Baseline, baselines
 from automl.data.batches import encode
-from automl.errors import NothingUsable
 from automl.metrics import METRICS
 from automl.models.checkpoint import load, load_tokenizer
 from automl.prepare import Prepared
@@ -19,7 +19,8 @@ from automl.records import State, Trial
 from automl.selection import Difference, Estimate, Evidence, differences, estimate, gather
 from automl.study import Study
 from automl.training.keep import read_logits
-from automl.tuning.policy import Configuration, Policy, configurations
+from automl.tuning.configurations import Configuration, configurations
+from automl.tuning.policy import Policy
 
 
 @dataclass(frozen=True)
@@ -47,16 +48,21 @@ class Verdict:
         return [one.name for one in self.differences if not one.told_apart]
 
 
-def decide(study: Study, policy: Policy, prepared: Prepared, simple: Mapping[str, np.ndarray]) -> Verdict:
-    """Choose by mean over folds and seeds, among the completed trials that the study has.
+def judge(
+    winner: Configuration,
+    study: Study,
+    policy: Policy,
+    prepared: Prepared,
+    simple: Mapping[str, np.ndarray],
+    lost: Difference | None = None,
+) -> Verdict:
+    """How sure one can be of the configuration that is shipped, by all completed trials that the study has.
 
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
+        lost: what the shipped model is worse by than the winner's own.
     """
     found = configurations(study.trials())
-    winner = policy.leader(found)
-    if winner is None:
-        raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
     evidence = gathered(found, policy, prepared)
     metric = prepared.kind.metric
     number = winner.number
@@ -64,11 +70,12 @@ def decide(study: Study, policy: Policy, prepared: Prepared, simple: Mapping[str
     for arm, rival in _best_of_arms(found, policy, prepared).items():
         if rival.number != number:
             rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number]
+    expected = estimate(evidence, metric, winner=number, seed=prepared.request.seed)
     return Verdict(
         winner,
         evidence,
         evidence.score(number, metric),
-        estimate(evidence, metric, seed=prepared.request.seed),
+        expected if lost is None else expected.less(lost.value, lost.low, lost.high),
         differences(evidence.labels, evidence.probabilities[number], rivals, metric, seed=prepared.request.seed),
     )
 
@@ -92,7 +99,9 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
     """Fit every baseline fold by fold, on what is trained on there, and score it on what is held out."""
     splits, metric = prepared.splits, METRICS[prepared.kind.metric]
     held_out = np.flatnonzero(splits.folds >= 0)
-    simple = baselines(prepared.request.seed, _embedder(prepared))
+    simple = baselines(
+        prepared.request.seed, {name: _embedder(prepared, one) for name, one in prepared.backbones.items()}
+    )
     predictions = {baseline.name: np.zeros(len(held_out), dtype=np.int64) for baseline in simple}
     for fold in range(splits.n_folds):
         train, rows = splits.parts(fold)
@@ -102,20 +111,20 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
     return SimpleModels(simple, predictions, {name: metric(labels, said) for name, said in predictions.items()})
 
 
-def _embedder(prepared: Prepared) -> Callable[[Sequence[str]], np.ndarray]:
-    """What the frozen encoder says of texts: its last layer, mean-pooled. Each text is asked once."""
+def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]], np.ndarray]:
+    """What a frozen encoder says of texts: its last layer, mean-pooled. Each text is asked once."""
     from automl.training.features import pooled_states
     from automl.training.precision import best_precision, computing_in
 
-    tokenizer = load_tokenizer(prepared.checkpoint)
+    tokenizer = load_tokenizer(backbone.checkpoint)
     model: Any
-    model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
+    model, _ = load(backbone.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
     known: dict[str, np.ndarray] = {}
 
     def embed(texts: Sequence[str]) -> np.ndarray:
         new = [text for text in dict.fromkeys(texts) if text not in known]
         if new:
-            rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), prepared.max_length)
+            rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), backbone.max_length)
             with computing_in(model, best_precision("cpu")):
                 states = pooled_states(model, rows, np.arange(len(new)), tokenizer.pad_token_id)["mean"][:, -1]
             known.update(zip(new, states, strict=True))

@@ -180,6 +180,13 @@ def test_a_model_that_is_nowhere(command: Command, tmp_path: Path) -> None:
     refused(command(task=rows, model="owner/not-in-the-cache"), "owner/not-in-the-cache")
 
 
+def test_one_wrong_entry_among_several_models(command: Command, tmp_path: Path, model: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(60))
+    refused(command(task=rows, model=f"{model},"), "--model", "entry 2 is empty")
+    refused(command(task=rows, model=f"{model},{model}/"), f"'{model}/' has the very weights", "once")
+    refused(command(task=rows, model=f"{model},{tmp_path / 'nothing'}"), f"'{tmp_path / 'nothing'}'", "no such folder")
+
+
 def test_a_broken_configuration_of_a_model(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(60))
     broken = make_model(tmp_path / "broken")
@@ -244,6 +251,24 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(command: Command, tmp_pa
         "learning_rate",
         "First configurations",
         "min with",
+    ):
+        assert part in text
+
+
+def test_the_dry_run_over_several_models_tells_of_each(command: Command, tmp_path: Path, model: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(100))
+    deep = make_model(tmp_path / "deep", layers=5, seed=1)
+    code, text = command("--dry-run", task=rows, model=f"{model},{deep}")
+    assert code == 0
+    for part in (
+        f"Model     {model} (local folder), 3 layers, up to 64 tokens",
+        f"Model     {deep} (local folder), 5 layers, up to 64 tokens",
+        f"{model.name}.frozen_layers ",
+        "deep.frozen_layers ",
+        f"model {model.name}, learning_rate 0.002",
+        "model deep, learning_rate 0.002",
+        f"({model.name}), ",
+        "(deep) examples/s a worker",
     ):
         assert part in text
 

@@ -79,6 +79,11 @@ def write_space(folder, text):
     return load_space(str(path))
 
 
+def over(space, depth=6):
+    """For one encoder."""
+    return space.over({"tiny": depth})
+
+
 def tpe(seed=0):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # of `group`, when it is made
@@ -94,22 +99,23 @@ def quiet_optuna():
 
 
 def test_each_arm_has_the_shared_params_and_its_own_under_its_name(tmp_path):
-    space = write_space(tmp_path, CONDITIONAL)
+    written = write_space(tmp_path, CONDITIONAL)
+    space = over(written)
     shared = {"arm": CategoricalDistribution(("head", "full")), "warmup_ratio": FloatDistribution(0.0, 0.2)}
-    assert space.distributions(6, "head") == shared | {"head.pooling": CategoricalDistribution(("mean", "cls"))}
-    assert space.distributions(6, "full") == shared | {
+    assert space.distributions("head") == shared | {"head.pooling": CategoricalDistribution(("mean", "cls"))}
+    assert space.distributions("full") == shared | {
         "full.frozen_layers": IntDistribution(0, 3),
         "full.num_train_epochs": IntDistribution(2, 11, step=3),
         "full.learning_rate": FloatDistribution(1e-4, 1e-2, log=True),
         "full.lora_r": IntDistribution(2, 50, log=True),
     }
     assert [param.name for param in space.entries("head")] == ["weight_decay", "warmup_ratio", "technique", "pooling"]
-    assert [(arm.name, arm.description) for arm in space.arms] == [("head", "cheap"), ("full", "")]
+    assert [(arm.name, arm.description) for arm in written.arms] == [("head", "cheap"), ("full", "")]
 
 
 def test_recipes_are_complete_defaults_first_and_cheap_first(tmp_path):
     middle = {"full.num_train_epochs": 5, "full.learning_rate": pytest.approx(1e-3), "full.lora_r": 10}
-    assert write_space(tmp_path, CONDITIONAL).recipes(6) == [
+    assert over(write_space(tmp_path, CONDITIONAL)).recipes() == [
         {"arm": "head", "warmup_ratio": 0.1, "head.pooling": "mean"},  # the recipe that repeats it is left out
         {"arm": "full", "warmup_ratio": 0.1, "full.frozen_layers": 1, **middle},
         {"arm": "head", "warmup_ratio": 0.1, "head.pooling": "cls"},
@@ -118,8 +124,8 @@ def test_recipes_are_complete_defaults_first_and_cheap_first(tmp_path):
 
 
 def test_params_are_those_of_the_chosen_arm_by_their_plain_names(tmp_path):
-    space = write_space(tmp_path, CONDITIONAL)
-    head, full, *_ = space.recipes(6)
+    space = over(write_space(tmp_path, CONDITIONAL))
+    head, full, *_ = space.recipes()
     fixed = {"weight_decay": 0.1, "warmup_ratio": 0.1}
     assert space.arm_of(head) == "head"
     assert space.params(head) == fixed | {"technique": "features", "pooling": "mean"}
@@ -130,10 +136,10 @@ def test_params_are_those_of_the_chosen_arm_by_their_plain_names(tmp_path):
 
 def test_a_flat_space_is_one_arm_without_a_name(tmp_path):
     text = with_params(FLOAT, "weight_decay: 0.1") + "recipes: [{learning_rate: 2e-4}, {learning_rate: 1.0e-5}]\n"
-    space = write_space(tmp_path, text)
+    space = over(write_space(tmp_path, text))
     assert [arm.name for arm in space.arms] == [""]
-    assert space.distributions(6, "") == {"learning_rate": FloatDistribution(1e-5, 1e-3)}
-    assert space.recipes(6) == [
+    assert space.distributions("") == {"learning_rate": FloatDistribution(1e-5, 1e-3)}
+    assert space.recipes() == [
         {"learning_rate": pytest.approx(5.05e-4)},
         *[{"learning_rate": x} for x in (2e-4, 1e-5)],
     ]
@@ -142,17 +148,17 @@ def test_a_flat_space_is_one_arm_without_a_name(tmp_path):
 
 
 def test_a_single_technique_leaves_nothing_to_choose(tmp_path):
-    space = write_space(tmp_path, f"name: x\ntechniques:\n  one:\n    params:\n      {FLOAT}\n")
-    assert space.recipes(6) == [{"one.learning_rate": pytest.approx(5.05e-4)}]
-    assert set(space.distributions(6, "one")) == {"one.learning_rate"}
+    space = over(write_space(tmp_path, f"name: x\ntechniques:\n  one:\n    params:\n      {FLOAT}\n"))
+    assert space.recipes() == [{"one.learning_rate": pytest.approx(5.05e-4)}]
+    assert set(space.distributions("one")) == {"one.learning_rate"}
     assert space.arm_of({"one.learning_rate": 1e-4}) == "one"
     assert space.params({"one.learning_rate": 1e-4}) == {"learning_rate": 1e-4}
 
 
 def test_default_preset_starts_from_recipes_that_do_well():
-    space = load_space("default")
+    space = over(load_space("default"), 12)
     assert [arm.name for arm in space.arms] == ["frozen_head", "contrastive", "partly_frozen", "lora", "full"]
-    recipes = [Params(**space.params(recipe)) for recipe in space.recipes(6)]
+    recipes = [Params(**space.params(recipe)) for recipe in space.recipes()]
     assert recipes[0] == Params(
         technique="features", feature_source="all", logistic_regression_c=0.03, lr_scheduler_type="cosine"
     )
@@ -166,7 +172,7 @@ def test_default_preset_starts_from_recipes_that_do_well():
     )
     assert recipes[4] == full
     assert full.model_copy(update={"learning_rate": 1e-4, "layerwise_lr_decay": 0.9, "num_train_epochs": 10}) in recipes
-    partly_frozen = space.distributions(12, "partly_frozen")["partly_frozen.frozen_layers"]
+    partly_frozen = space.distributions("partly_frozen")["partly_frozen.frozen_layers"]
     assert partly_frozen == IntDistribution(4, 8)  # a third to two thirds
 
 
@@ -176,23 +182,24 @@ def test_every_param_has_a_place_in_a_preset():
 
 
 def every_param(space):
+    space = over(space)
     return [param for arm in space.arms for param in space.entries(arm.name)]
 
 
 @pytest.mark.parametrize("name", presets())
 def test_a_study_over_a_preset_only_gives_what_params_takes(name, quiet_optuna):
-    space, seen = load_space(name), set()
+    space, seen = over(load_space(name)), set()
     study = optuna.create_study(sampler=tpe(), direction="maximize")
-    recipes = space.recipes(6)
+    recipes = space.recipes()
     for recipe in recipes:
         study.enqueue_trial(recipe)
     for number in range(40):
         trial = study.ask()
-        space.suggest(trial, 6)
+        space.suggest(trial)
         if number < len(recipes):
             assert trial.params == recipes[number]
         params = Params.model_validate(space.params(trial.params), strict=True)
-        assert trial.distributions == space.distributions(6, space.arm_of(trial.params))
+        assert trial.distributions == space.distributions(space.arm_of(trial.params))
         seen.add(space.arm_of(trial.params))
         study.tell(trial, params.learning_rate * number)
     assert seen == {arm.name for arm in space.arms}
@@ -204,27 +211,85 @@ def test_two_arms_may_give_one_param_different_choices_and_bounds_in_a_database(
         f"      num_train_epochs: {{type: int, low: 2, high: 4, {scale}}}\n"
         for choices, scale in (("none, typos", "log: true"), ("typos, random_edits, synonyms", "step: 2"))
     )
-    space = write_space(tmp_path, f"name: x\ntechniques:\n  a:\n{one}  b:\n{other}")
+    space = over(write_space(tmp_path, f"name: x\ntechniques:\n  a:\n{one}  b:\n{other}"))
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'studies.db'}")
     study = optuna.create_study(storage=storage, sampler=tpe())
     for number in range(12):
         trial = study.ask()
-        space.suggest(trial, 6)
+        space.suggest(trial)
         study.tell(trial, number)
     stored = optuna.load_study(study_name=study.study_name, storage=storage).trials
     assert {space.arm_of(trial.params) for trial in stored} == {"a", "b"}
     for trial in stored:
         arm = space.arm_of(trial.params)
-        assert trial.distributions == space.distributions(6, arm)
-        assert space.params(trial.params)["augmentation"] in space.distributions(6, arm)[f"{arm}.augmentation"].choices
+        assert trial.distributions == space.distributions(arm)
+        assert space.params(trial.params)["augmentation"] in space.distributions(arm)[f"{arm}.augmentation"].choices
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def test_with_several_encoders_each_has_every_arm_with_bounds_of_its_own(tmp_path):
+    space = write_space(tmp_path, CONDITIONAL).over({"small": 6, "big": 12})
+    names = ("small/head", "big/head", "small/full", "big/full")
+    assert tuple(arm.name for arm in space.arms) == names
+    head = {"big/head.warmup_ratio": FloatDistribution(0.0, 0.2)}
+    head |= {"arm": CategoricalDistribution(names), "big/head.pooling": CategoricalDistribution(("mean", "cls"))}
+    assert space.distributions("big/head") == head
+    for arm, layers in (("small/full", 3), ("big/full", 6)):
+        assert space.distributions(arm)[f"{arm}.frozen_layers"] == IntDistribution(0, layers)
+
+
+def test_with_several_encoders_cheap_arms_of_all_are_tried_first(tmp_path):
+    space = write_space(tmp_path, CONDITIONAL).over({"small": 6, "big": 12})
+    recipes = space.recipes()
+    order = ["small/head", "big/head", "small/full", "big/full"]
+    assert [space.arm_of(recipe) for recipe in recipes] == order * 2
+    assert [space.model_of(recipe) for recipe in recipes] == ["small", "big"] * 4
+    assert [space.params(recipe).get("frozen_layers") for recipe in recipes] == [None, None, 1, 3, None, None, 3, 6]
+    alone = [over(write_space(tmp_path, CONDITIONAL), depth) for depth in (6, 12)]
+    assert [space.params(recipe) for recipe in recipes[::2]] == [alone[0].params(one) for one in alone[0].recipes()]
+    assert [space.params(recipe) for recipe in recipes[1::2]] == [alone[1].params(one) for one in alone[1].recipes()]
+
+
+def test_a_flat_space_over_several_encoders_chooses_between_these(tmp_path):
+    space = write_space(tmp_path, with_params(FLOAT, "weight_decay: 0.1")).over({"small": 6, "big": 12})
+    small, big = space.recipes()
+    assert small == {"arm": "small", "small.learning_rate": pytest.approx(5.05e-4)}
+    assert (space.arm_of(big), space.model_of(big)) == ("big", "big")
+    assert space.params(big) == {"learning_rate": pytest.approx(5.05e-4), "weight_decay": 0.1}
+
+
+def test_one_encoder_needs_no_choice_and_gives_its_name_to_nothing(tmp_path):
+    space = write_space(tmp_path, CONDITIONAL).over({"small": 6})
+    assert not any("small" in str(recipe) for recipe in space.recipes())
+    assert {space.model_of(recipe) for recipe in space.recipes()} == {"small"}
+
+
+def test_several_encoders_have_one_study_in_a_database(tmp_path, quiet_optuna):
+    space = write_space(tmp_path, CONDITIONAL).over({"small": 6, "BAAI/bge-small-en-v1.5": 12})
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'studies.db'}")
+    study = optuna.create_study(storage=storage, sampler=tpe())
+    recipes = space.recipes()
+    for recipe in recipes:
+        study.enqueue_trial(recipe)
+    for number in range(len(recipes) + 4):
+        trial = study.ask()
+        space.suggest(trial)
+        Params.model_validate(space.params(trial.params), strict=True)
+        study.tell(trial, number)
+    stored = optuna.load_study(study_name=study.study_name, storage=storage).trials
+    assert [trial.params for trial in stored][: len(recipes)] == recipes
+    for trial in stored:
+        assert trial.distributions == space.distributions(space.arm_of(trial.params))
+    assert {space.model_of(trial.params) for trial in stored[len(recipes) :]} == {"small", "BAAI/bge-small-en-v1.5"}
     storage.remove_session()
     storage.engine.dispose()
 
 
 def test_a_number_that_may_be_left_to_the_model_can_be_searched(space_file):
     line = "hidden_dropout_prob: {type: float, low: 0.0, high: 0.3}"
-    space = load_space(space_file(with_params(line)))
-    assert space.distributions(6, "") == {"hidden_dropout_prob": FloatDistribution(0.0, 0.3)}
+    space = over(load_space(space_file(with_params(line))))
+    assert space.distributions("") == {"hidden_dropout_prob": FloatDistribution(0.0, 0.3)}
     assert Params().hidden_dropout_prob is None
 
 
@@ -262,13 +327,13 @@ def test_every_preset_is_valid_and_named_after_its_file(name):
     assert space.name == name
     assert space.description
     assert all(arm.description for arm in space.arms if arm.name)
-    for depth in (0, 1, 6, 12, 24):
-        for recipe in space.recipes(depth):
-            distributions = space.distributions(depth, space.arm_of(recipe))
+    for bound in [over(space, depth) for depth in (0, 1, 6, 12, 24)]:
+        for recipe in bound.recipes():
+            distributions = bound.distributions(bound.arm_of(recipe))
             assert list(recipe) == list(distributions)
             for param, value in recipe.items():
                 assert distributions[param]._contains(distributions[param].to_internal_repr(value)), param
-            Params.model_validate(space.params(recipe), strict=True)
+            Params.model_validate(bound.params(recipe), strict=True)
 
 
 def test_fixed_and_searched_params_and_defaults(space_file):
@@ -277,13 +342,16 @@ def test_fixed_and_searched_params_and_defaults(space_file):
     layers = "frozen_layers: {type: layers, low: 0.29, high: 0.58, default: 0.5}"
     space = load_space(space_file(with_params(*lines, layers)))
     assert [param.name for param in space.shared] == [line.split(":")[0] for line in (*lines, layers)]
-    assert space.distributions(100, "") == {
+    assert over(space, 100).distributions("") == {
         "num_train_epochs": IntDistribution(2, 10, step=4),
         "frozen_layers": IntDistribution(29, 58),  # 0.29 * 100 is 28.999999999999996
     }
-    assert space.recipes(5) == [{"num_train_epochs": 6, "frozen_layers": 2}]
+    assert over(space, 5).recipes() == [{"num_train_epochs": 6, "frozen_layers": 2}]
     fixed = {"weight_decay": 0.0, "augmentation": "random_edits"}
-    assert space.params(space.recipes(5)[0]) == {"num_train_epochs": 6, "frozen_layers": 2} | fixed
+    assert (
+        over(space, 5).params({"num_train_epochs": 6, "frozen_layers": 2})
+        == {"num_train_epochs": 6, "frozen_layers": 2} | fixed
+    )
 
 
 @pytest.mark.parametrize(("written", "value"), [("1e-4", 1e-4), ("1E-4", 1e-4), (".5e-3", 5e-4), ("+1.0e-4", 1e-4)])
@@ -558,26 +626,27 @@ def contents(draw):
     return content
 
 
-@given(contents(), st.integers(0, 512), st.integers(0, 2**31))
+@given(contents(), st.lists(st.integers(0, 512), min_size=1, max_size=3), st.integers(0, 2**31))
 @settings(max_examples=100, deadline=None)
-def test_whatever_a_valid_space_suggests_or_recommends_is_taken_by_params(content, depth, seed):
+def test_whatever_a_valid_space_suggests_or_recommends_is_taken_by_params(content, depths, seed):
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as folder:
-        space = write_space(folder, json.dumps(content))  # JSON is YAML
+        written = write_space(folder, json.dumps(content))  # JSON is YAML
+    space = written.over({f"encoder {number}": depth for number, depth in enumerate(depths)})
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    wanted = space.recipes(depth)
+    wanted = space.recipes()
     for recipe in wanted:
         study.enqueue_trial(recipe)
     for number in range(len(wanted) + 2):
         trial = study.ask()
-        space.suggest(trial, depth)
+        space.suggest(trial)
         if number < len(wanted):
             assert trial.params == wanted[number]
         arm, params = space.arm_of(trial.params), space.params(trial.params)
         assert list(params) == [param.name for param in space.entries(arm)]
         Params.model_validate(params, strict=True)
     given = sum(len(arm.get("recipes", [])) for arm in content.get("techniques", {"": content}).values())
-    assert len(space.arms) <= len(wanted) <= len(space.arms) + given
+    assert len(space.arms) <= len(wanted) <= len(space.arms) + len(depths) * given
 
 
 def test_unknown_names_say_what_there_is(tmp_path, monkeypatch):

@@ -38,7 +38,7 @@ for new data. The {test_rows} test rows took no part in any choice.
 
 - Data: {source}; {labelled_rows} labelled and {test_rows} test rows, fingerprint `{fingerprint}`.{licence}
 - Compared on: {compared}.{warm_start}
-- Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.
+- Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.{searched}
 - Shipped: {shipped}.
 - Texts are read up to {max_length} tokens.
 - Again: `{command}`
@@ -101,6 +101,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         study=result["study"],
         params=", ".join(f"{name} {_short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         seed=result["seed"],
+        searched=_searched(result["models"]),
         shipped=result["shipped"],
         max_length=result["max_length"],
         command=result["command"],
@@ -116,6 +117,10 @@ def taken_from_others(result: Mapping[str, Any]) -> str:
 
 def _no_better(names: Sequence[str]) -> str:
     return f" It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}." if names else ""
+
+
+def _searched(models: Sequence[str]) -> str:
+    return f" The encoders that were searched: {', '.join(models)}." if len(models) > 1 else ""
 
 
 def _short(value: Any) -> str:

@@ -25,6 +25,10 @@ class Estimate:
     rows: int
     naive: float
 
+    def less(self, value: float, low: float, high: float) -> Estimate:
+        """What to expect of a model that is worse by so much, of which the interval is `low` to `high`."""
+        return replace(self, value=self.value - value, low=self.low - high, high=self.high - low)
+
 
 @dataclass(frozen=True)
 class _Table:
@@ -37,7 +41,13 @@ class _Table:
 
 
 def estimate(
-    evidence: Evidence, metric: str, *, of: Literal["mean", "ensemble"] = "mean", samples: int = 1000, seed: int = 0
+    evidence: Evidence,
+    metric: str,
+    *,
+    winner: int | None = None,
+    of: Literal["mean", "ensemble"] = "mean",
+    samples: int = 1000,
+    seed: int = 0,
 ) -> Estimate:
     """Repeat the choice among the finalists on bootstrap samples of the rows, and score it on the rows left out.
 
@@ -52,6 +62,7 @@ def estimate(
     configurations that differ up to 2.5 points too low.
 
     Args:
+        winner: what was chosen, among those that know all that it knows; None for the first by `rank`.
         of: "mean" is the score of one repeat's model, "ensemble" that of the mean of its repeats' probabilities.
         samples: how many bootstrap samples; fewer where rows are very many.
 
@@ -61,7 +72,10 @@ def estimate(
     Source: Tsamardinos, Greasidou and Borboudakis (2018), Bootstrapping the out-of-sample predictions for efficient
     and accurate cross-validation.
     """
-    numbers = [standing.number for standing in rank(evidence, metric)]  # the winner is first
+    if winner is None:
+        numbers = [standing.number for standing in rank(evidence, metric)]
+    else:
+        numbers = [winner, *_as_well_known(evidence, winner)]
     table, order = _tabulate(evidence, numbers)
     rows = len(table.labels)
     bags = draw_weights(rows, samples, seed)
@@ -77,6 +91,12 @@ def estimate(
     low, high = np.percentile(spread, LIKELY) - spread.mean() + value
     low, high = at_least_wilson(metric, value, float(low), float(high), accuracy, rows)
     return Estimate(value, min(low, value), max(high, value), rows, naive)
+
+
+def _as_well_known(evidence: Evidence, winner: int) -> list[int]:
+    """The others that cover every cell that the winner covers: those that it was chosen among."""
+    cells = evidence.covered(winner)
+    return [number for number in evidence.numbers if number != winner and evidence.covered(number)[cells].all()]
 
 
 def _tabulate(evidence: Evidence, numbers: list[int]) -> tuple[_Table, np.ndarray]:

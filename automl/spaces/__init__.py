@@ -9,13 +9,14 @@ import os
 from pathlib import Path
 
 from automl.errors import SpaceError
+from automl.spaces.bound import ARM, BoundArm, BoundSpace
 from automl.spaces.entry import GRAMMAR
 from automl.spaces.grammar import read_space
 from automl.spaces.nodes import nearest
 from automl.spaces.param import Param
-from automl.spaces.space import ARM, Arm, SearchSpace
+from automl.spaces.space import Arm, SearchSpace
 
-__all__ = ["ARM", "GRAMMAR", "Arm", "Param", "SearchSpace", "load_space", "presets"]
+__all__ = ["ARM", "GRAMMAR", "Arm", "BoundArm", "BoundSpace", "Param", "SearchSpace", "load_space", "presets"]
 
 
 def load_space(name_or_path: str) -> SearchSpace:

@@ -6,12 +6,12 @@ Source: Hinton, Vinyals & Dean (2015), Distilling the Knowledge in a Neural Netw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from automl.models.adapters import trained_tensors
-from automl.models.shape import settled, shape
+from automl.models.shape import settled
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.training.contrastive import encode_texts
@@ -20,31 +20,42 @@ from automl.training.features import cls_place, select
 from automl.training.heads import load_head
 from automl.training.loop import predict_logits, train
 from automl.training.precision import by_columns, computing_in
+from automl.training.restored import mean_tensors, restored
 from automl.training.schedules import total_steps
-from automl.training.techniques import HEAD, Base, Finished, Trainer, fresh_copy
+from automl.training.techniques import HEAD, Base, Finished, Trainer
 
 if TYPE_CHECKING:
     import torch
 
 NOT_EXPRESSIBLE = ("features", "contrastive")  # techniques whose head is not the model's own: transformers has no class
-LONGER = 4  # times the steps of a lesson on the labelled rows alone, at most
+BEGUN = ("fine_tuning", "contrastive")  # techniques whose models' weights a student can begin with
 STUDENT = Params(
     learning_rate=3e-4,
     layerwise_lr_decay=0.8,
     num_train_epochs=6,
-    min_steps=150,
-    per_device_train_batch_size=32,
+    min_steps=100,
+    per_device_train_batch_size=16,
     lr_scheduler_type="cosine",
     weight_decay=0.01,
 )
 
+LONGER = 4  # times the steps of a lesson on the labelled rows alone, at most
+SMALLER = 3  # times, the steps of a student that begins with its teachers' weights
+FURTHER = {"num_train_epochs": 2, "min_steps": 80, "reinitialized_layers": 0}  # likewise
+
 
 def student_params(params: Params) -> Params:
-    """How a committee's student is trained: as its members were, where that gives a plain model."""
+    """How a committee's student is trained.
+
+    Where it begins with the mean of the members' weights, it has little left to learn: a few epochs of small steps.
+    From pretrained weights, it is trained as a plain model is that does well on few rows.
+    """
     if params.technique == "fine_tuning":
-        return params
-    kept = ("starting_weights", "augmentation", "augmentation_copies")
-    return STUDENT.model_copy(update={name: getattr(params, name) for name in kept})
+        return params.model_copy(update={**FURTHER, "learning_rate": params.learning_rate / SMALLER})
+    kept = {name: getattr(params, name) for name in ("starting_weights", "augmentation", "augmentation_copies")}
+    if params.technique in BEGUN:
+        kept |= {"frozen_layers": params.frozen_layers, "learning_rate": STUDENT.learning_rate / SMALLER, **FURTHER}
+    return STUDENT.model_copy(update=kept)
 
 
 def answers(
@@ -62,10 +73,7 @@ def answers(
         parts = [rows for rows in (data.trial_rows, data.unlabelled_rows) if len(rows)]
         states = [trainer.pooled_states(base, precision, rows)[params.pooling] for rows in parts]
         return np.concatenate([load_head(own).logits(select(part, params.feature_source)) for part in states])
-    model = fresh_copy(base, seed=0)
-    if params.technique != "contrastive":
-        shape(model, params, base.text_start)
-    _load(model, tensors)
+    model = restored(base, params, tensors)
     with computing_in(model, precision):
         if params.technique != "contrastive":
             return predict_logits(model, data.rows, data.pad_token_id)
@@ -82,19 +90,28 @@ def targets(committee: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def teach(
-    trainer: Trainer, base: Base, params: Params, targets: np.ndarray, *, seed: int, fold: int | None, precision: str
+    trainer: Trainer,
+    base: Base,
+    params: Params,
+    targets: np.ndarray | None,
+    *,
+    seed: int,
+    fold: int | None,
+    precision: str,
+    begin: Sequence[Mapping[str, torch.Tensor]] = (),
 ) -> Iterator[Report | Finished]:
     """Fine-tune a copy of the base towards probabilities in place of labels. Yields as a trial does.
 
     Args:
         params: of the student, see `student_params`.
-        targets: [rows of the study, labels]; those of held-out rows are not read.
+        targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves, and
+            nothing is learned from rows without one.
         fold: what is held out, to see how well it works; None for the student that is shipped.
+        begin: models whose mean it begins with; none: the pretrained weights.
     """
-    data = trainer.data.lesson(fold)
+    data = trainer.data.fold(fold) if targets is None else trainer.data.lesson(fold)
     params = settled(scheduled(params, data), base.model)
-    model = fresh_copy(base, seed)
-    shape(model, params, base.text_start)
+    model = restored(base, params, mean_tensors(begin) if begin else {}, seed)
     by_columns(model)
     cached = trainer.states(model, base, params, data, precision)
     for item in train(
@@ -108,12 +125,3 @@ def scheduled(params: Params, data: TrainingData) -> Params:
     rows = len(data.training_rows(params))
     alone = total_steps(params, rows - len(data.unlabelled))
     return params.model_copy(update={"max_steps": min(total_steps(params, rows), LONGER * alone)})
-
-
-def _load(model: Any, tensors: Mapping[str, torch.Tensor]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in tensors:
-                parameter.copy_(tensors[name])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,27 +16,40 @@ from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
+from automl.training.averaging import greedy_average
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
 from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
 from automl.training.loop import TrainingDiverged
+from automl.training.memory import free_memory, is_out_of_memory, peak_memory
 from automl.training.precision import best_precision, keep_freed_memory
+from automl.training.restored import mean_tensors
 from automl.training.techniques import Base, Finished, Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class BackboneSetup:
+    """What a worker needs to know of one encoder: nothing of it fits another."""
+
+    weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
+    data: StudyData  # token ids count within `used_tokens`
+    used_tokens: np.ndarray  # [used] int64
+    text_start: int = 0  # tokens that the tokenizer puts before a text
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
     """Everything a worker needs to run any trial of a study. Sent once a worker, not once a trial."""
 
-    weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
+    backbones: Mapping[str, BackboneSetup]  # by the names that orders have for them; the first is loaded at once
     kind: str
     label_names: Sequence[str]
-    data: StudyData  # token ids count within `used_tokens`
-    used_tokens: np.ndarray  # [used] int64
     checkpoints: Path  # folder of the trials' checkpoints and predictions
     threads: int
     device: str
-    text_start: int = 0  # tokens that the tokenizer puts before a text
     cache: Path | None = None  # folder of what the workers of a machine share; None: each computes all of it
     metric: str | None = None  # that trials are compared by; None: the kind's own
     precision: str | None = None  # None: what the device is best at
@@ -54,10 +66,11 @@ class TrialWorker:
         threadpool_limits(setup.threads)  # of numpy and scikit-learn, which torch does not ask
         keep_freed_memory()
         self._setup = setup
-        self._trainer = Trainer(setup.data, kind_of(setup.kind, setup.metric), setup.cache)
+        kind = kind_of(setup.kind, setup.metric)
+        self._trainers = {model: Trainer(own.data, kind, setup.cache) for model, own in setup.backbones.items()}
         self._precision = setup.precision or best_precision(setup.device)
-        self._bases: dict[str, Base] = {}
-        self._base("pretrained")
+        self._bases: dict[tuple[str, str], Base] = {}
+        self._base(next(iter(setup.backbones)), "pretrained")
         self._free_since = time.time()
 
     def work(self, order: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
@@ -65,15 +78,15 @@ class TrialWorker:
         arguments = {name: value for name, value in order.items() if name != "job"}
         if order["job"] == "trial":
             yield from self.run(**arguments)
-        elif order["job"] == "answer":
-            yield {**self.answer(**arguments), "final": True}
         else:
-            yield {**self.teach(**arguments), "final": True}
+            methods: dict[str, Callable[..., dict[str, Any]]]
+            methods = {"answer": self.answer, "teach": self.teach, "average": self.average}
+            yield {**methods[order["job"]](**arguments), "final": True}
 
     def run(
-        self, number: int, params: Mapping[str, Any], seed: int, fold: int | None = 0
+        self, number: int, model: str, params: Mapping[str, Any], seed: int, fold: int | None = 0
     ) -> Generator[dict[str, Any], None, None]:
-        """Train one configuration, with one fold held out (None: with none).
+        """Train one configuration of a backbone, with one fold held out (None: with none).
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
         the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
@@ -81,59 +94,92 @@ class TrialWorker:
         """
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in self._attempts(Params(**params), seed, fold):
+        for item in self._attempts(model, Params(**params), seed, fold):
             busy += time.time() - resumed  # training and evaluation alone
             facts = asdict(item) if isinstance(item, Report) else {**_facts(item.result), "final": True}
-            saved = {} if isinstance(item, Report) else self._save(f"trial-{number:05d}", item)
+            saved = {} if isinstance(item, Report) else self._save(f"trial-{number:05d}", model, item)
             cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
             self._free_since = time.time()
-            yield {**facts, **cost, **self._memory(), **saved}
+            yield {**facts, **cost, **peak_memory(self._setup.device), **saved}
             resumed = time.time()
 
-    def answer(self, number: int, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
+    def answer(self, number: int, model: str, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
         """What a trial's model says of every row of the study, written beside its checkpoint.
 
         Args:
-            params: of the trial, as `path` and `sha256` are those of its checkpoint.
+            model, params: of the trial, as `path` and `sha256` are those of its checkpoint.
         """
         tensors, _ = read_tensors(Path(path), sha256)
         whole = Params(**params)
-        logits = answers(self._trainer, self._base(whole.starting_weights), whole, tensors, self._precision)
+        base = self._base(model, whole.starting_weights)
+        logits = answers(self._trainers[model], base, whole, tensors, self._precision)
         file = self._setup.checkpoints / f"answers-{number:05d}.logits"
         return {"answers": str(file), "answers_sha256": write_logits(file, logits)}
 
+    def average(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        judged: Sequence[tuple[str, str]],
+        others: Sequence[tuple[str, str]],
+        fold: int,
+    ) -> dict[str, Any]:
+        """The greedy average of models that did not see a fold, and of all others with it; what is known of it.
+
+        Args:
+            model, params: of all of them.
+            judged: checkpoints of trainings without the fold, and their SHA-256.
+            others: those of trainings with it, which its rows cannot judge.
+        """
+        whole = Params(**params)
+        models, further = ([read_tensors(Path(path), hash)[0] for path, hash in files] for files in (judged, others))
+        base = self._base(model, whole.starting_weights)
+        best = greedy_average(self._trainers[model], base, whole, models, fold=fold, precision=self._precision)
+        tensors = mean_tensors([*(models[place] for place in best.kept), *further])
+        saved = self._write("average", model, tensors, best.logits)
+        return {"kept": len(best.kept), "value": best.value, "loss": best.loss, **saved}
+
     def teach(
-        self, name: str, params: Mapping[str, Any], committee: Sequence[tuple[str, str]], seed: int, fold: int | None
+        self,
+        name: str,
+        model: str,
+        params: Mapping[str, Any],
+        committee: Sequence[tuple[str, str]],
+        seed: int,
+        fold: int | None,
+        begin: Sequence[tuple[str, str]] = (),
     ) -> dict[str, Any]:
         """Train a plain model on what a committee says; how it ended, and the checkpoint that was written.
 
         Args:
-            params: of the student.
-            committee: files that `answer` wrote for each member, and their SHA-256.
+            model, params: of the student.
+            committee: files that `answer` wrote for each member, and their SHA-256; none: the labels are the lesson.
             fold: what is held out; None for the model that is shipped.
+            begin: checkpoints of the models whose mean it begins with, and their SHA-256.
         """
         whole = Params(**params)
-        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee])
+        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
         lesson = teach(
-            self._trainer,
-            self._base(whole.starting_weights),
+            self._trainers[model],
+            self._base(model, whole.starting_weights),
             whole,
             wanted,
             seed=seed,
             fold=fold,
             precision=self._precision,
+            begin=[read_tensors(Path(path), sha256)[0] for path, sha256 in begin],
         )
         for item in lesson:
             if isinstance(item, Finished):
                 end = item
-        return {**_facts(end.result), **self._save(f"lesson-{name}", end)}
+        return {**_facts(end.result), **self._save(f"lesson-{name}", model, end)}
 
-    def _attempts(self, params: Params, seed: int, fold: int | None) -> Iterator[Report | Finished]:
+    def _attempts(self, model: str, params: Params, seed: int, fold: int | None) -> Iterator[Report | Finished]:
         precision, accumulation = self._precision, 1
-        base = self._base(params.starting_weights)
+        base = self._base(model, params.starting_weights)
         while True:
             try:
-                yield from self._trainer.train(
+                yield from self._trainers[model].train(
                     base, params, seed=seed, fold=fold, precision=precision, accumulation=accumulation
                 )
                 return
@@ -142,59 +188,36 @@ class TrialWorker:
                     raise
                 precision = "float32"
             except (MemoryError, RuntimeError) as error:
-                if accumulation > 1 or not _is_out_of_memory(error):
+                if accumulation > 1 or not is_out_of_memory(error):
                     raise
                 accumulation = 2
-            self._free_memory()
+            free_memory(self._setup.device)
 
-    def _base(self, name: str) -> Base:
+    def _base(self, backbone: str, weights: str) -> Base:
         """Starting weights, loaded when they are first asked for."""
-        if name not in self._bases:
-            setup = self._setup
-            found = setup.weights[name]
+        if (backbone, weights) not in self._bases:
+            setup, own = self._setup, self._setup.backbones[backbone]
+            found = own.weights[weights]
             model: Any
             model, new = checkpoint.load(found, kind_of(setup.kind).auto_class, setup.label_names)
-            vocabulary.trim(model, setup.used_tokens)
-            self._bases[name] = Base(model.to(setup.device), new, found.sha256, setup.text_start)
-        return self._bases[name]
+            vocabulary.trim(model, own.used_tokens)
+            self._bases[backbone, weights] = Base(model.to(setup.device), new, found.sha256, own.text_start)
+        return self._bases[backbone, weights]
 
-    def _save(self, name: str, end: Finished) -> dict[str, Any]:
+    def _save(self, name: str, model: str, end: Finished) -> dict[str, Any]:
+        return self._write(name, model, end.tensors, end.result.logits)
+
+    def _write(self, name: str, model: str, tensors: Mapping[str, torch.Tensor], logits: np.ndarray) -> dict[str, Any]:
         path = self._setup.checkpoints / f"{name}.safetensors"
-        logits = path.with_suffix(".logits")
+        said = path.with_suffix(".logits")
         return {
-            "predictions": str(logits),
-            "predictions_sha256": write_logits(logits, end.result.logits),
+            "predictions": str(said),
+            "predictions_sha256": write_logits(said, logits),
             "checkpoint": str(path),
-            "checkpoint_sha256": write_tensors(path, end.tensors, self._setup.used_tokens),
+            "checkpoint_sha256": write_tensors(path, tensors, self._setup.backbones[model].used_tokens),
         }
-
-    def _memory(self) -> dict[str, int]:
-        """Peak memory so far, in MB: of this process, and of its part of the GPU where it has one."""
-        import torch
-
-        own = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-        if self._setup.device.startswith("cuda"):
-            own["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
-        return own
-
-    def _free_memory(self) -> None:
-        """Give back what a failed attempt held."""
-        import gc
-
-        import torch
-
-        gc.collect()
-        if self._setup.device.startswith("cuda"):
-            torch.cuda.empty_cache()
 
 
 def _facts(result: TrialResult) -> dict[str, Any]:
     """What is recorded of it; its logits are saved beside the weights."""
     return {name: value for name, value in vars(result).items() if name != "logits"}
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    told = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return told or "DefaultCPUAllocator" in str(error)  # on a processor torch says it in words only

@@ -1,6 +1,7 @@
 """After the race: the winner's models of all folds and seeds form a committee, and one plain model learns from it.
 
-Its rehearsal does the same without one fold, whose rows then tell what the lesson gains or costs.
+Its rehearsal does the same without one fold, whose rows then tell what the lesson gains or costs. The average of the
+models' weights is tried on them, too.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from typing import Any
 
 from automl.params import Params
 from automl.records import State, Trial
+from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.training.distillation import NOT_EXPRESSIBLE, student_params
+from automl.training.averaging import AVERAGEABLE
+from automl.training.distillation import BEGUN, NOT_EXPRESSIBLE, student_params
+from automl.tuning.configurations import Configuration
 from automl.tuning.orders import Order
-from automl.tuning.policy import Configuration
 
-ANSWERS, STUDENT, REHEARSAL = "answers", "student", "rehearsal"
+ANSWERS, STUDENT, REHEARSAL, AVERAGE, REFIT = "answers", "student", "rehearsal", "average", "refit"
 
 
 class Finals:
@@ -23,29 +26,30 @@ class Finals:
 
     Args:
         winner: the configuration that is shipped.
-        params: its params by their plain names.
+        space: that it was chosen from.
     """
 
-    def __init__(self, study: Study, winner: Configuration, params: Mapping[str, Any]) -> None:
+    def __init__(self, study: Study, winner: Configuration, space: BoundSpace) -> None:
         self._study = study
-        self._params = Params(**params)
+        self._model, self._params = space.model_of(winner.params), Params(**space.params(winner.params))
         self.members = [trial for trial in winner.trials.values() if is_member(trial)]
         self._running: set[str] = set()
         self._failed: set[str] = set()
 
     @property
-    def needed(self) -> bool:
-        """Whether a plain model is yet to be made: one model of a plain technique is shipped as it is."""
-        return len(self.members) > 1 or self._params.technique in NOT_EXPRESSIBLE
+    def witnesses(self) -> list[Trial]:
+        """The members that did not see the first fold, whose rows judge what is made of them."""
+        first = self.members[0].facts["fold"]
+        return [trial for trial in self.members if trial.facts["fold"] == first]
 
     def lesson(self, name: str) -> dict[str, Any] | None:
-        """What came of the student, or of its rehearsal; None where it was not taught by these members."""
+        """What came of the student, its rehearsal, or the average; None where it was not made of these members."""
         return self._study.facts[name] if self._taught(name) else None
 
     @property
     def open(self) -> bool:
         """Whether anything is left to do."""
-        return self.needed and bool(self._orders())
+        return bool(self._orders())
 
     @property
     def running(self) -> bool:
@@ -55,7 +59,7 @@ class Finals:
     def next(self) -> Order | None:
         """What to do next; None while that waits for what runs, and in the end."""
         waiting = [order for order in self._orders() if order.name not in self._running | self._failed]
-        if self.needed and waiting and not self._failed:
+        if waiting and not self._failed:
             self._running.add(waiting[0].name)
             return waiting[0]
         return None
@@ -72,13 +76,24 @@ class Finals:
         self._study.record(f"{key} error", error)
 
     def _orders(self) -> list[Order]:
-        """What is open now, the longest first: members' answers, and once all are there the lessons."""
+        """What is open now, the longest first: members' answers, and once all are there the lessons.
+
+        One model of a plain technique has nothing to teach: it is trained again on every row.
+        """
+        if not self.members:
+            return []
+        if len(self.members) == 1 and self._params.technique not in NOT_EXPRESSIBLE:
+            return [] if self._taught(REFIT) else [self.refit()]
         open_answers = [self._answer(trial) for trial in self.members if not self._answered(trial)]
         if open_answers:
             return open_answers
-        first = self.members[0].facts["fold"]
-        witnesses = [trial for trial in self.members if trial.facts["fold"] == first]
-        lessons = [self._lesson(STUDENT, self.members, None), self._lesson(REHEARSAL, witnesses, int(first))]
+        witnesses = self.witnesses
+        lessons = [
+            self._lesson(STUDENT, self.members, None),
+            self._lesson(REHEARSAL, witnesses, int(witnesses[0].facts["fold"])),
+        ]
+        if len(witnesses) > 1 and self._params.technique in AVERAGEABLE:
+            lessons.append(self._average(witnesses))
         return [lesson for lesson in lessons if not self._taught(lesson.name)]
 
     def _answer(self, trial: Trial) -> Order:
@@ -89,13 +104,32 @@ class Finals:
             {
                 "job": "answer",
                 "number": trial.number,
+                "model": self._model,
                 "params": self._params.model_dump(),
                 "path": facts["checkpoint"],
                 "sha256": facts["checkpoint_sha256"],
             },
         )
 
-    def _lesson(self, name: str, members: list[Trial], fold: int | None) -> Order:
+    def refit(self) -> Order:
+        """Train one model as the winner, on every labelled row and its own labels."""
+        return self._lesson(REFIT, [], None, self._params)
+
+    def _average(self, witnesses: list[Trial]) -> Order:
+        return Order(
+            AVERAGE,
+            None,
+            {
+                "job": "average",
+                "model": self._model,
+                "params": self._params.model_dump(),
+                "judged": _files(witnesses),
+                "others": _files([trial for trial in self.members if trial not in witnesses]),
+                "fold": witnesses[0].facts["fold"],
+            },
+        )
+
+    def _lesson(self, name: str, members: list[Trial], fold: int | None, params: Params | None = None) -> Order:
         known = self._study.facts
         said = [known[f"{ANSWERS} {trial.number}"] for trial in members]
         return Order(
@@ -104,9 +138,11 @@ class Finals:
             {
                 "job": "teach",
                 "name": name,
-                "params": student_params(self._params).model_dump(),
+                "model": self._model,
+                "params": (params or student_params(self._params)).model_dump(),
                 "committee": [(one["answers"], one["answers_sha256"]) for one in said],
-                "seed": members[0].facts["seed"],
+                "begin": _files(members) if self._params.technique in BEGUN else [],
+                "seed": self.members[0].facts["seed"],
                 "fold": fold,
             },
         )
@@ -121,6 +157,10 @@ class Finals:
     @staticmethod
     def _numbers(trials: list[Trial]) -> list[int]:
         return sorted(trial.number for trial in trials)
+
+
+def _files(trials: list[Trial]) -> list[tuple[str, str]]:
+    return [(trial.facts["checkpoint"], trial.facts["checkpoint_sha256"]) for trial in trials]
 
 
 def is_member(trial: Trial) -> bool:

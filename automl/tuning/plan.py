@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any
 
+from automl.params import Params
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
-from automl.spaces import SearchSpace
+from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.training.distillation import NOT_EXPRESSIBLE
+from automl.training.distillation import student_params
+from automl.tuning import duration
+from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.finals import Finals
 from automl.tuning.orders import Order
-from automl.tuning.policy import RACE, Cell, Job, Policy, cell_of, configurations
+from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
-LAST_STEPS = 1.7  # trainings: the committee answers, then its student learns from more rows than a fold has
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
@@ -27,9 +29,11 @@ class Search:
     """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
-        depth: encoder layers of the model, which the space's shares of it are counted in.
         budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
+        checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
+        rows: of the study, all labelled ones.
+        workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
         target: value at which nothing new is tried any more.
     """
@@ -37,20 +41,21 @@ class Search:
     def __init__(
         self,
         study: Study,
-        space: SearchSpace,
-        depth: int,
+        space: BoundSpace,
         policy: Policy,
         *,
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
+        checkpoints: Path | None = None,
+        rows: int = 0,
+        workers: int = 1,
         deadline: float | None = None,
         target: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
-        self._space = space
-        self._depth = depth
+        self._space, self._arm_of = space, space.arm_of
         self._policy = policy
         self._progress = progress
         self._facts = facts
@@ -58,10 +63,11 @@ class Search:
         self._budget = budget
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
-        self._proposer = Proposer(space, depth, policy.seed, trials)
+        self._proposer = Proposer(space, policy.seed, trials)
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
+        self._checkpoints, self._rows, self._workers = checkpoints, rows, workers
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -131,17 +137,24 @@ class Search:
 
     def _last_steps(self) -> Finals | None:
         leader = self._policy.leader(configurations(self._study.trials()))
-        return None if leader is None else Finals(self._study, leader, self._space.params(leader.params))
+        return None if leader is None else Finals(self._study, leader, self._space)
 
     def _start(self, trial: Trial) -> Order:
         self._started += 1
-        params, cell = self._space.params(trial.params), cell_of(trial)
+        shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            params, self._clock(), cell, trial.facts["stage"], self._space.arm_of(trial.params)
+            shown, self._clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
-        self._progress.emit(TrialStarted(trial.number, params))
-        payload = {"job": "trial", "number": trial.number, "params": params, "seed": cell.seed, "fold": cell.fold}
+        self._progress.emit(TrialStarted(trial.number, shown))
+        payload = {
+            "job": "trial",
+            "number": trial.number,
+            "model": self._space.model_of(trial.params),
+            "params": self._space.params(trial.params),
+            "seed": cell.seed,
+            "fold": cell.fold,
+        }
         return Order(f"trial {trial.number}", trial.number, payload)
 
     def _new(self) -> Trial | None:
@@ -154,11 +167,15 @@ class Search:
         if job.stage == RACE and not self._racing:
             self._racing = True
             self._progress.emit(Notice("info", self._why_racing(trials)))
-        params = self._proposer.propose() if job.params is None else job.params
+        params = job.params
+        if params is None:
+            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
-        distributions = self._space.distributions(self._depth, self._space.arm_of(params))
+        if job.continues is not None:
+            facts["continues"] = job.continues
+        distributions = self._space.distributions(self._arm_of(params))
         return self._study.start(params, distributions, facts)
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:
@@ -181,20 +198,21 @@ class Search:
         if self._deadline is None:
             return True
         if job.configuration is not None:
-            trials = [trials[job.configuration]]
-        seconds = [trial.facts["seconds"] for trial in trials if trial.state is State.COMPLETE]
-        return bool(self._clock() + (median(seconds) if seconds else 0.0) <= self._deadline - self._reserve())
+            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
+        else:
+            wanted = [self._arm_of(job.params)] if job.params else self._policy.worthwhile(configurations(trials))[-1:]
+            like = [trial for trial in trials if self._arm_of(trial.params) in wanted]
+        return self._clock() + duration.training(like, trials) <= self._deadline - self._reserve()
 
     def _reserve(self) -> float:
-        """Seconds that the last steps will take, by what a training like the student's took."""
+        """Seconds that the last steps will take."""
         trials = self._study.trials()
         leader = self._policy.leader(configurations(trials))
         if leader is None:
             return 0.0
-        plain = self._space.params(leader.params).get("technique", "fine_tuning") not in NOT_EXPRESSIBLE
-        alike = leader.trials.values() if plain else trials  # a student of these is a training of its own kind
-        done = [trial.facts["seconds"] for trial in alike if trial.state is State.COMPLETE]
-        return LAST_STEPS * max(done, default=0.0)
+        done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
+        student = student_params(Params(**self._space.params(leader.params)))
+        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
@@ -206,10 +224,10 @@ class Search:
         others = [
             trial.intermediate[step]
             for trial in self._study.trials()
-            if trial.number != number
+            if configuration_of(trial) != running.configuration
             and step in trial.intermediate
             and cell_of(trial) == running.cell
-            and self._space.arm_of(trial.params) == running.arm  # techniques rise at different paces
+            and self._arm_of(trial.params) == running.arm  # techniques rise at different paces
         ]
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
@@ -238,6 +256,7 @@ class Search:
         for number in numbers:
             self._study.release(number)
             del self._running[number]
+        self._forget_states(promotable=False)
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
@@ -245,15 +264,38 @@ class Search:
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
+        self._forget_states()
         self._progress.emit(
             TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
         )
         return trial
 
+    def _forget_states(self, *, promotable: bool = True) -> None:
+        """Remove what stopped trainings left, but for those that will go on, and those that may.
 
+        A worker writes a state when it gets its next order: one that is not there yet is removed the next time.
+        """
+        if self._checkpoints is None:
+            return
+        trials, first = self._study.trials(), self._policy.cells[0]
+        paused = self._policy.paused(configurations(trials)) if promotable else []
+        kept = {one.trials[first].number for one in paused}
+        open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
+        for trial in open_ones:
+            kept |= {trial.number, int(trial.facts.get("continues", trial.number))}
+        for path in self._checkpoints.glob("trial-*.state"):
+            if int(path.stem.rpartition("-")[2]) not in kept:
+                path.unlink(missing_ok=True)
+
+
+@dataclass
 class _Running:
-    """A trial between start and end: its full params, when it started, and the facts of its last report."""
+    """A trial between start and end: what is shown of it, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float, cell: Cell, stage: str, arm: str) -> None:
-        self.params, self.started, self.cell, self.stage, self.arm = params, started, cell, stage, arm
-        self.facts: dict[str, Any] = {}
+    params: Mapping[str, Any]
+    started: float
+    cell: Cell
+    stage: str
+    arm: str
+    configuration: int
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -6,27 +6,21 @@ Stateless, so that a search that was killed goes on exactly where it was, and a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import Any
 
 from automl.records import State, Trial
+from automl.tuning.configurations import Cell, Configuration, configurations
+from automl.tuning.pruning import standing, stopped_too_early
 
 SEARCH, RACE = "search", "race"  # why a trial was run: to try a configuration, or to know more about a good one
-SEARCH_SHARE = 0.45  # of the budget, after which nothing new is tried
+SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
 PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One place where configurations are compared: all of them with this seed, on this fold."""
-
-    fold: int
-    seed: int
+MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
 
 
 @dataclass(frozen=True)
@@ -37,29 +31,7 @@ class Job:
     cell: Cell
     params: Mapping[str, Any] | None = None
     configuration: int | None = None  # number of the trial that had these params first
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """What is known of one set of params: the trials that have it, by cell."""
-
-    number: int
-    params: Mapping[str, Any]
-    trials: Mapping[Cell, Trial]
-
-    def complete(self, cells: Sequence[Cell]) -> bool:
-        """Whether it was trained to the end in every one of these cells."""
-        return all(cell in self.trials and self.trials[cell].state is State.COMPLETE for cell in cells)
-
-    def lost(self, cell: Cell) -> bool:
-        """Whether it was stopped, or broke, in this cell."""
-        return cell in self.trials and self.trials[cell].state in (State.PRUNED, State.FAIL)
-
-    def worth(self, cells: Sequence[Cell]) -> tuple[float, float, int]:
-        """What it is ranked by: mean value over the cells, then mean loss, then age. More is better."""
-        trials = [self.trials[cell] for cell in cells]
-        loss = fmean(float(trial.facts.get("loss") or 0.0) for trial in trials)
-        return fmean(trial.value or 0.0 for trial in trials), -loss, -self.number
+    continues: int | None = None  # number of the stopped trial that it goes on from
 
 
 @dataclass(frozen=True)
@@ -70,6 +42,10 @@ class Policy:
         seed: of the first cell; each further cell has the next one.
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
+        arm_of: the technique of a configuration: what is half trained is compared with its like only.
+        arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
+            None: the techniques are equals.
+        taken: so many of the recipes come from other studies; they stand before all others, and are always tried.
     """
 
     n_folds: int
@@ -77,16 +53,25 @@ class Policy:
     recipes: Sequence[Mapping[str, Any]]
     repeats: int = 0
     budget: int = 0
+    arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
+    arms: Sequence[str] = ()
+    taken: int = 0
 
     @property
     def finalists(self) -> int:
         """How many configurations are trained in every cell."""
-        return FEWEST_ENTRANTS if not self.budget or self.budget >= 4 * len(self.cells) else 1
+        return FEWEST_ENTRANTS if not self.budget or self.budget >= 4 * (self.n_folds + self.repeats) else 1
 
     @property
     def cells(self) -> list[Cell]:
-        """Where configurations are compared, in the order of the race; the search has the first."""
-        return [Cell(number % self.n_folds, self.seed + number) for number in range(self.n_folds + self.repeats)]
+        """Where configurations are compared, in the order of the race; the search has the first.
+
+        With a small budget not every fold has its turn: a search that tries nothing is none.
+        """
+        places = self.n_folds + self.repeats
+        if self.budget:
+            places = min(places, 1 + int((1 - SEARCH_SHARE) * self.budget / self.finalists))
+        return [Cell(number % self.n_folds, self.seed + number) for number in range(places)]
 
     def next(self, trials: Sequence[Trial], used: float) -> Job | None:
         """The next training; None where there is none to start before a running one has ended, or none at all.
@@ -102,7 +87,19 @@ class Policy:
         race = self._race(found)
         if race is None and used < MORE_SEARCH_SHARE * self._search_share / SEARCH_SHARE and not settled:
             return self._search(found)  # and what is found so joins the race
+        if race is None and any(trial.state is State.RUNNING for trial in trials):
+            return self._ahead(found)  # a worker would else wait for it to end
         return race
+
+    def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
+        """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
+
+        Chance does not favour it, for the cheap ones were tried oftener; what cannot be told apart is decided by cost.
+        """
+        first = self.cells[:1]
+        best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
+        values = [best.get(arm, -math.inf) for arm in self.arms]
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place])]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
@@ -114,16 +111,44 @@ class Policy:
         return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
 
     def _search(self, found: Sequence[Configuration]) -> Job:
-        tried = {_key(one.params) for one in found}
-        waiting = (recipe for recipe in self.recipes if _key(recipe) not in tried)
-        return Job(SEARCH, self.cells[0], next(waiting, None))
+        first = self.cells[0]
+        tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
+        for place, recipe in enumerate(self.recipes):
+            earned = place < self.taken + len(self.arms) or not self.arms or self.arm_of(recipe) in worthwhile
+            if earned and _key(recipe) not in tried:
+                return Job(SEARCH, first, recipe)
+        for one in self.paused(found):
+            if stopped_too_early(*self._standing(one, found)):
+                return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
+        return Job(SEARCH, first)
+
+    def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
+        """Those that were stopped while others were tried, the best of their company first."""
+        first = self.cells[0]
+        stopped = [one for one in found if one.trials[first].state is State.PRUNED and one.trials[first].intermediate]
+        return sorted(stopped, key=lambda one: (self._standing(one, found)[0], one.number))[:MOST_PAUSED]
+
+    def _standing(self, one: Configuration, found: Sequence[Configuration]) -> tuple[float, int]:
+        """Share of its company that is better than one was where it was stopped, and how many these are in all."""
+        first, arm = self.cells[0], self.arm_of(one.params)
+        step, value = max(one.trials[first].intermediate.items())
+        company = (other.trials[first].intermediate for other in found if self.arm_of(other.params) == arm)
+        return standing(value, [values[step] for values in company if step in values])
 
     def _race(self, found: Sequence[Configuration]) -> Job | None:
-        cells = self.cells
-        for place in range(1, len(cells)):
-            cell = cells[place]
+        for place, cell in enumerate(self.cells[1:], start=1):
             for one in self.admitted(found, place):
                 if cell not in one.trials:
+                    return Job(RACE, cell, one.params, one.number)
+        return None
+
+    def _ahead(self, found: Sequence[Configuration]) -> Job | None:
+        """A cell that those in front will come to, if nobody overtakes them."""
+        cells = self.cells
+        front = next((ranked for place in range(len(cells), 0, -1) if (ranked := self._ranked(found, place))), [])
+        for one in front[: self.finalists]:
+            for cell in cells:
+                if cell not in one.trials and not any(one.lost(other) for other in cells):
                     return Job(RACE, cell, one.params, one.number)
         return None
 
@@ -179,21 +204,6 @@ class Policy:
         """Of the budget, what may be spent on trying: the race to its end must fit into the rest."""
         race = self.finalists * (len(self.cells) - 1)
         return min(SEARCH_SHARE, max(1 - race / self.budget, 0.0)) if self.budget else SEARCH_SHARE
-
-
-def configurations(trials: Sequence[Trial]) -> list[Configuration]:
-    """Trials by what they have in common; a trial that was repeated in a cell counts as it was last."""
-    groups: dict[int, dict[Cell, Trial]] = {}
-    for trial in trials:
-        number = int(trial.facts.get("configuration", trial.number))
-        groups.setdefault(number, {})[cell_of(trial)] = trial
-    by_number = {trial.number: trial for trial in trials}
-    return [Configuration(number, by_number[number].params, groups[number]) for number in sorted(groups)]
-
-
-def cell_of(trial: Trial) -> Cell:
-    """Where a trial was compared."""
-    return Cell(int(trial.facts["fold"]), int(trial.facts["seed"]))
 
 
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -1,19 +1,20 @@
-"""New configurations from Optuna's sampler, which sees each configuration once: as it did where all were compared."""
+"""New configurations from Optuna's sampler, which sees each configuration as it did where all were compared."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from automl.records import State, Trial
+from automl.spaces import ARM, BoundSpace
 from automl.tuning.policy import SEARCH
 
 if TYPE_CHECKING:
     import optuna
 
-    from automl.spaces import SearchSpace
 
+ATTEMPTS = 8  # to propose something of an arm that is wanted
 RANDOM_FIRST = 8  # configurations, recipes among them, before the sampler learns from what it saw
 
 
@@ -24,11 +25,11 @@ class Proposer:
     better or worse, configurations. It is made anew from the record when a search goes on.
     """
 
-    def __init__(self, space: SearchSpace, depth: int, seed: int, trials: Iterable[Trial] = ()) -> None:
+    def __init__(self, space: BoundSpace, seed: int, trials: Iterable[Trial] = ()) -> None:
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space, self._depth = space, depth
+        self._space = space
         known = [trial for trial in trials if trial.facts["stage"] == SEARCH]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # group is called experimental
@@ -43,24 +44,35 @@ class Proposer:
             if trial.state not in (State.WAITING, State.RUNNING):
                 self.ended(trial)
 
-    def propose(self) -> dict[str, Any]:
-        """A configuration to try, as Optuna names its params."""
-        self._proposed = self._ask()
+    def propose(self, arms: Sequence[str] = ()) -> dict[str, Any]:
+        """A configuration to try, as Optuna names its params.
+
+        Args:
+            arms: what it is to be one of; where the sampler insists on others, it is of the last of them. None are all.
+        """
+        for _ in range(ATTEMPTS):
+            self._proposed = self._ask()
+            if not arms or self._space.arm_of(self._proposed.params) in arms:
+                break
+            self._study.tell(self._proposed, state=_state("FAIL"))  # the sampler passes over these
+        else:
+            self._proposed = self._given({ARM: arms[-1]})
         return dict(self._proposed.params)
 
     def started(self, trial: Trial) -> None:
         """A configuration runs: others are proposed elsewhere meanwhile. Repeats of one are passed over."""
-        if trial.facts["stage"] != SEARCH or trial.number in self._open:  # or one that was given back, and runs again
-            return
+        if trial.facts["stage"] != SEARCH or "continues" in trial.facts or trial.number in self._open:
+            return  # the last is one that was given back, and runs again
         proposed, self._proposed = self._proposed, None
         if proposed is None or proposed.params != trial.params:  # a recipe, or a trial of an earlier run
-            self._study.enqueue_trial(dict(trial.params))
-            proposed = self._ask()
+            proposed = self._given(trial.params)
         self._open[trial.number] = proposed
 
     def ended(self, trial: Trial) -> None:
         """What became of it."""
         own = self._open.pop(trial.number, None)
+        if own is None and "continues" in trial.facts:  # the sampler has seen it stopped; now it sees it again
+            own = self._given(trial.params)
         if own is None:
             return
         for step, value in sorted(trial.intermediate.items()):
@@ -68,9 +80,13 @@ class Proposer:
         done = trial.state is State.COMPLETE
         self._study.tell(own, trial.value if done else None, state=_state(trial.state.value))
 
+    def _given(self, params: Mapping[str, Any]) -> optuna.Trial:
+        self._study.enqueue_trial(dict(params))
+        return self._ask()
+
     def _ask(self) -> optuna.Trial:
         trial = self._study.ask()
-        self._space.suggest(trial, self._depth)
+        self._space.suggest(trial)
         return trial
 
 

@@ -1,4 +1,4 @@
-"""The one policy that decides whether a running trial goes on: weak configurations and weak seeds do not."""
+"""The one policy that decides whether a trial goes on: weak configurations and weak seeds do not."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from statistics import median
 
 RUNGS = (1, 2, 4, 6)  # in eighths of a trial's own schedule (see `training.loop.STEPS`)
 REDUCTION = 2
+PROMOTED_SHARE = 1 / 4  # of the values at its rung, within which a stopped trial goes on after all
+FEWEST_COMPANY = 6  # values at a rung, before which nothing is promoted
 SEED_RUNG = 2  # likewise
 FEWEST_OTHERS = 2  # without which nothing is known about what is usual
 SMALLEST_SPREAD = 0.05  # of the metric
@@ -48,3 +50,23 @@ def seed_goes_on(step: int, value: float, others: Sequence[float]) -> bool:
     middle = median(others)
     spread = max(max(others) - min(others), SMALLEST_SPREAD)
     return value >= middle - spread
+
+
+def standing(value: float, company: Sequence[float]) -> tuple[float, int]:
+    """Share of the values seen at a rung, this one among them, that are better than it; and their number."""
+    return sum(other > value for other in company) / max(len(company), 1), len(company)
+
+
+def stopped_too_early(share_above: float, company: int) -> bool:
+    """Whether a trial that was stopped at a rung is to go on: by now it is among the better ones that came there.
+
+    Asynchronous halving judges a trial by who came before it. One that met strong company was stopped, though it would
+    pass today; it goes on where it stopped.
+
+    Args:
+        share_above: of the values seen at its rung, those that are better.
+        company: how many these are.
+
+    Source: Li et al. (2020), where every trial waits at each rung until it is promoted.
+    """
+    return company >= FEWEST_COMPANY and share_above < PROMOTED_SHARE

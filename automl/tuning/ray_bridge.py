@@ -56,7 +56,7 @@ COMPLETE_FACTS = (
     "checkpoint",
     "checkpoint_sha256",
 )
-STEP_FACTS = ("answers", "answers_sha256", "loss", "value", "seconds", *COMPLETE_FACTS)
+STEP_FACTS = ("answers", "answers_sha256", "kept", "loss", "value", "seconds", *COMPLETE_FACTS)
 
 
 @dataclass(frozen=True)

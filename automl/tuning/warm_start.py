@@ -8,9 +8,9 @@ from typing import Any
 
 from automl.progress import text
 from automl.records import State, Trial
-from automl.spaces import SearchSpace
+from automl.spaces import BoundSpace
 from automl.study import PastStudy, past_studies
-from automl.tuning.policy import Cell, Configuration, configurations
+from automl.tuning.configurations import Cell, Configuration, configurations
 
 WARM_START = "warm_start"  # the study's fact that says what it took, so that it goes on as it began
 MOST, MOST_OF_ONE = 6, 2  # configurations: in all, and of one study
@@ -33,12 +33,11 @@ class Taken:
         return f"trial {self.trial} of study {self.study}, {worth}: {text.params(self.params)}"
 
 
-def warm_start(url: str, name: str, facts: Mapping[str, Any], space: SearchSpace, depth: int) -> list[Taken]:
+def warm_start(url: str, name: str, facts: Mapping[str, Any], space: BoundSpace) -> list[Taken]:
     """What the study of this name begins with: what it has recorded, or else the best of the other studies.
 
     Args:
         facts: "kind", "model" and "data" of the study, as they are recorded with it.
-        depth: encoder layers of its model.
 
     Raises:
         StorageError: the database cannot be opened.
@@ -49,7 +48,7 @@ def warm_start(url: str, name: str, facts: Mapping[str, Any], space: SearchSpace
             return recorded(own.facts)
         others = [study for study in studies if study.name != name and study.facts.get("kind") == facts["kind"]]
         others.sort(key=lambda study: _distance(study.facts, facts))  # stable: among equals the newest comes first
-        return _best(others, space, depth)
+        return _best(others, space)
 
 
 def recorded(facts: Mapping[str, Any]) -> list[Taken]:
@@ -57,24 +56,24 @@ def recorded(facts: Mapping[str, Any]) -> list[Taken]:
     return [Taken(**one) for one in facts.get(WARM_START, [])]
 
 
-def in_order(taken: Iterable[Taken], recipes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def in_order(taken: Iterable[Taken], recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What is tried before a sampler proposes: what did well elsewhere, then the space's own recipes.
 
     A recipe is a guess for any task, what was taken is evidence from one: it is first to be tried, and first to be at
     a rung that others have to pass. All recipes follow, in case that other task was too unlike this one.
     """
-    first = [one.params for one in taken]
-    return [*first, *(recipe for recipe in recipes if recipe not in first)]
+    first = [dict(one.params) for one in taken]
+    return first + [dict(recipe) for recipe in recipes if recipe not in first]
 
 
-def _best(studies: Iterable[PastStudy], space: SearchSpace, depth: int) -> list[Taken]:
+def _best(studies: Iterable[PastStudy], space: BoundSpace) -> list[Taken]:
     """The best of each study in turn. One that is tried anyway takes its place without being named."""
     taken: list[Taken] = []
-    known: list[Mapping[str, Any]] = [*space.recipes(depth)]
+    known: list[Mapping[str, Any]] = [*space.recipes()]
     for study in studies:
         if len(taken) == MOST:
             break
-        fitting = [one for one in configurations(_completed(study.trials())) if space.has(one.params, depth)]
+        fitting = [one for one in configurations(_completed(study.trials())) if space.has(one.params)]
         for one in sorted(fitting, key=_rank, reverse=True)[:MOST_OF_ONE]:
             if one.params not in known and len(taken) < MOST:
                 known.append(one.params)

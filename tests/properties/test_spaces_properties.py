@@ -40,7 +40,23 @@ TOKENS = [
     "`",
 ]
 TOKENS += ["---\n", "...\n", "\\U00110000", "\\xZZ", "!!int ", "!!python/object:x ", "\x00", "\ufeff", "\u2028"]
-TOKENS += [".nan", "1e-4", "1_0", "0o7", "1:30", "~", "yes", "٣", "2001-01-01", "9" * 5000, "type", "low", "choices", "recipes", "techniques"]
+TOKENS += [
+    ".nan",
+    "1e-4",
+    "1_0",
+    "0o7",
+    "1:30",
+    "~",
+    "yes",
+    "٣",
+    "2001-01-01",
+    "9" * 5000,
+    "type",
+    "low",
+    "choices",
+    "recipes",
+    "techniques",
+]
 
 
 def load(content: bytes):
@@ -101,7 +117,8 @@ def test_params_takes_whatever_a_valid_space_proposes(content, depth, seed):
     space = load(json.dumps(content).encode())  # JSON is YAML, but for 1e-09, which the grammar takes as a number
     assert [param.name for param in space.shared] == list(content["params"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions, (recipe,) = space.distributions(depth, ""), space.recipes(depth)
+    space = space.over({"tiny": depth})
+    distributions, (recipe,) = space.distributions(""), space.recipes()
     assert set(space.params(recipe)) == set(content["params"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
     study.enqueue_trial(recipe)
@@ -149,5 +166,6 @@ def test_mangled_files_raise_nothing_but_space_errors(content):
         assert all(": " in line and ".yaml:" in line for line in lines), lines
         str(error).encode()  # it can be printed
     else:
-        for recipe in space.recipes(6):
+        space = space.over({"tiny": 6})
+        for recipe in space.recipes():
             Params(**space.params(recipe))

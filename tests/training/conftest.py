@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from automl.data.augment import Resources, make_copies
 from automl.data.batches import encode
 from automl.data.folds import ALWAYS_TRAINED
-from automl.models import checkpoint
+from automl.models import checkpoint, vocabulary
 from automl.training.data import StudyData, TrainingData
+from automl.training.worker import BackboneSetup
 from tests.tiny import make_model, make_rows
 
 LABELS = ("negative", "positive")
 TRAIN, HELD_OUT = 120, 60
+TINY = "tiny"  # what workers know the model by
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +44,10 @@ def study_data(found: checkpoint.Checkpoint, tmp_path_factory: pytest.TempPathFa
 def data(study_data: StudyData) -> TrainingData:
     """The 120 rows that fold 0 trains on, with their copies, and the 60 that it holds out."""
     return study_data.fold(0)
+
+
+def backbone_setup(found: checkpoint.Checkpoint, study_data: StudyData) -> BackboneSetup:
+    """What a worker is told of a model whose tokenizer read these rows; 0 is its padding."""
+    used = vocabulary.used_tokens([study_data.rows], 0)
+    data = replace(study_data, rows=vocabulary.renumber(study_data.rows, used))
+    return BackboneSetup({"pretrained": found}, data, used, text_start=1)

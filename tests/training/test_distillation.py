@@ -14,17 +14,17 @@ import torch
 from automl.data.batches import concatenate, encode
 from automl.errors import NothingUsable
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
 from automl.training.data import StudyData, TrainingData
-from automl.training.distillation import LONGER, NOT_EXPRESSIBLE, STUDENT, scheduled, student_params, targets
+from automl.training.distillation import LONGER, STUDENT, scheduled, student_params, targets
 from automl.training.keep import read_logits, write_logits
 from automl.training.loop import predict_logits
 from automl.training.worker import TrialWorker, WorkerSetup
 from tests.tiny import make_rows
-from tests.training.conftest import LABELS, TRAIN
+from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
 
 KIND = kind_of("classification")
 FURTHER, KNOWN = 100, 20  # texts without a label, and how many of them are labelled ones once more
@@ -46,17 +46,13 @@ WITH_HEADS = {
 
 
 def worker_for(found: checkpoint.Checkpoint, study_data: StudyData, folder: Path) -> TrialWorker:
-    used = vocabulary.used_tokens([study_data.rows], 0)
     setup = WorkerSetup(
-        weights={"pretrained": found},
+        backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
         label_names=LABELS,
-        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
-        used_tokens=used,
         checkpoints=folder,
         threads=1,
         device="cpu",
-        text_start=1,
         cache=folder / "cache",
         precision="float32",
     )
@@ -90,12 +86,12 @@ def reader(
 
 
 def trained(worker: TrialWorker, params: Mapping[str, Any], number: int = 0, seed: int = 0) -> dict[str, Any]:
-    *_, last = worker.run(number, {**FAST, **params}, seed=seed, fold=0)
+    *_, last = worker.run(number, TINY, {**FAST, **params}, seed=seed, fold=0)
     return last
 
 
 def answered(worker: TrialWorker, params: Mapping[str, Any], last: dict[str, Any], number: int = 0) -> tuple[str, str]:
-    said = worker.answer(number, {**FAST, **params}, last["checkpoint"], last["checkpoint_sha256"])
+    said = worker.answer(number, TINY, {**FAST, **params}, last["checkpoint"], last["checkpoint_sha256"])
     return said["answers"], said["answers_sha256"]
 
 
@@ -136,7 +132,7 @@ def test_a_model_with_a_head_of_its_own_answers_as_it_did_in_its_trial(
 def test_a_checkpoint_that_is_not_the_trials_own_does_not_answer(worker: TrialWorker) -> None:
     last = trained(worker, {})
     with pytest.raises(NothingUsable, match="hash differs"):
-        worker.answer(0, FAST, last["checkpoint"], "0" * 64)
+        worker.answer(0, TINY, FAST, last["checkpoint"], "0" * 64)
 
 
 def test_targets_are_the_mean_of_the_members_probabilities() -> None:
@@ -151,10 +147,15 @@ def test_targets_are_the_mean_of_the_members_probabilities() -> None:
     np.testing.assert_allclose(mean, expected, rtol=1e-5)
 
 
-def test_a_student_is_trained_as_its_members_were_where_that_gives_a_plain_model() -> None:
-    plain = Params(**FAST, frozen_layers=2)
-    assert student_params(plain) == plain
-    for technique in (*NOT_EXPRESSIBLE, "lora", "prefix_tuning"):
+def test_a_student_goes_on_from_its_members_in_smaller_steps_or_is_trained_as_plain_models_are() -> None:
+    plain = Params(**FAST, frozen_layers=2, layerwise_lr_decay=0.8)
+    student = student_params(plain)
+    assert (student.frozen_layers, student.layerwise_lr_decay) == (2, 0.8)
+    assert student.learning_rate < plain.learning_rate / 2
+    encoder = student_params(Params(technique="contrastive", frozen_layers=2))
+    assert (encoder.technique, encoder.frozen_layers) == ("fine_tuning", 2)
+    assert encoder.learning_rate < STUDENT.learning_rate / 2
+    for technique in ("features", "lora", "prefix_tuning"):
         own = Params(technique=technique, starting_weights="domain_adapted", augmentation="typos", learning_rate=0.05)
         student = student_params(own)
         assert student.technique == "fine_tuning"
@@ -173,7 +174,7 @@ def test_a_student_comes_close_to_its_committee_also_where_it_saw_nothing(
     worker: TrialWorker, found: checkpoint.Checkpoint, data: TrainingData, committee: list[tuple[str, str]]
 ) -> None:
     mean = targets([read(said) for said in committee])
-    rehearsal = worker.teach("rehearsal", FAST, committee, seed=0, fold=0)
+    rehearsal = worker.teach("rehearsal", TINY, FAST, committee, seed=0, fold=0)
     said = predict_logits(exported(found, {}, rehearsal), data.rows, 0)
     np.testing.assert_allclose(
         said[data.held_out],
@@ -193,7 +194,7 @@ def test_the_student_that_is_shipped_learns_from_every_labelled_row_and_from_no_
     # A committee that is always wrong: who learned labels would be right.
     wrong = np.where(study_data.rows.labels[:, None] == np.arange(2), -4.0, 4.0).astype(np.float32)
     file = tmp_path / "wrong.logits"
-    student = worker.teach("student", FAST, [(str(file), write_logits(file, wrong))], seed=0, fold=None)
+    student = worker.teach("student", TINY, FAST, [(str(file), write_logits(file, wrong))], seed=0, fold=None)
     assert student["value"] is None
     assert student["train_examples"] == FAST["num_train_epochs"] * len(study_data.folds)
     said = predict_logits(exported(found, {}, student), study_data.rows, 0)[: len(study_data.folds)]
@@ -207,23 +208,35 @@ def test_what_a_committee_says_of_held_out_rows_is_not_read(
     blind[data.held_out] *= -1
     file = tmp_path / "blind.logits"
     members = [committee[0], (str(file), write_logits(file, blind))]
-    lessons = [worker.teach(f"of {place}", FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
+    lessons = [worker.teach(f"of {place}", TINY, FAST, [said], seed=0, fold=0) for place, said in enumerate(members)]
     assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
     assert lessons[0]["value"] == lessons[1]["value"], "which is measured by labels"
+
+
+@pytest.mark.parametrize("name", ["plain", "contrastive"])
+def test_a_student_that_begins_with_its_members_weights_knows_what_they_know(worker: TrialWorker, name: str) -> None:
+    params = {"technique": "contrastive"} if name == "contrastive" else {}
+    last = trained(worker, params, 20)
+    said = answered(worker, params, last, 20)
+    begin = [(last["checkpoint"], last["checkpoint_sha256"])] * 2
+    steps = {"learning_rate": 5e-4, "max_steps": 4} if name == "plain" else {"learning_rate": 2e-3, "max_steps": 20}
+    short = {**FAST, **steps}  # of a contrastive member the head is to be learned
+    told = [worker.teach(name, TINY, short, [said], seed=0, fold=0, begin=one)["loss"] for one in ([], begin)]
+    assert told[1] < told[0] - 0.05, "in so few steps nothing is learned from the start"
 
 
 def test_lessons_are_reproducible_and_altered_copies_are_part_of_them(
     worker: TrialWorker, committee: list[tuple[str, str]]
 ) -> None:
-    first, again, other = (worker.teach("one", FAST, committee, seed=seed, fold=0) for seed in (0, 0, 1))
+    first, again, other = (worker.teach("one", TINY, FAST, committee, seed=seed, fold=0) for seed in (0, 0, 1))
     assert first["checkpoint_sha256"] == again["checkpoint_sha256"] != other["checkpoint_sha256"]
-    more = worker.teach("one", {**FAST, "augmentation": "typos"}, committee, seed=0, fold=0)
+    more = worker.teach("one", TINY, {**FAST, "augmentation": "typos"}, committee, seed=0, fold=0)
     assert more["train_examples"] == 2 * first["train_examples"]
 
 
 def test_answers_that_were_changed_teach_nothing(worker: TrialWorker, committee: list[tuple[str, str]]) -> None:
     with pytest.raises(NothingUsable, match="hash differs"):
-        worker.teach("none", FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)
+        worker.teach("none", TINY, FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)
 
 
 @pytest.mark.parametrize("params", [EXPRESSIBLE["fine_tuning"], WITH_HEADS["features"], WITH_HEADS["contrastive"]])
@@ -249,10 +262,10 @@ def test_a_student_learns_what_its_committee_says_of_texts_without_a_label(
     right = np.array([LABELS.index(row["label"]) for row in further_rows()])
     said[-FURTHER:] = np.where(right[:, None] == np.arange(2), 4.0, -4.0)
     committee = [(str(tmp_path / "said.logits"), write_logits(tmp_path / "said.logits", said))]
-    rehearsal = reader.teach("rehearsal", {**FAST, "num_train_epochs": 15}, committee, seed=0, fold=0)
+    rehearsal = reader.teach("rehearsal", TINY, {**FAST, "num_train_epochs": 15}, committee, seed=0, fold=0)
     assert rehearsal["value"] > 0.9
     blind = [(str(tmp_path / "blind.logits"), write_logits(tmp_path / "blind.logits", 0 * said))]
-    assert reader.teach("blind", FAST, blind, seed=0, fold=0)["value"] < 0.8
+    assert reader.teach("blind", TINY, FAST, blind, seed=0, fold=0)["value"] < 0.8
 
 
 @pytest.mark.parametrize("more", [{}, {"class_weights": "balanced", "balanced_sampling": True}])
@@ -262,7 +275,7 @@ def test_labels_of_unlabelled_rows_are_not_read(
     other = worker_for(found, with_unlabelled(found, study_data, label=1), tmp_path)
     last = trained(reader, {})
     committee = [answered(reader, {}, last)]
-    lessons = [one.teach("one", {**FAST, **more}, committee, seed=0, fold=0) for one in (reader, other)]
+    lessons = [one.teach("one", TINY, {**FAST, **more}, committee, seed=0, fold=0) for one in (reader, other)]
     assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
 
 
@@ -275,7 +288,7 @@ def test_every_text_is_learned_from_as_often_as_the_schedule_allows(
         params |= {"augmentation": "typos", "augmentation_copies": copies}
     said = np.zeros((len(study_data.rows) + FURTHER, 2), np.float32)
     committee = [(str(tmp_path / "said.logits"), write_logits(tmp_path / "said.logits", said))]
-    lesson = reader.teach("one", params, committee, seed=0, fold=0)
+    lesson = reader.teach("one", TINY, params, committee, seed=0, fold=0)
     assert lesson["train_examples"] == epochs * (TRAIN * (1 + copies) + FURTHER)
 
 

@@ -13,7 +13,7 @@ import torch
 
 from automl.data.batches import encode
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
@@ -23,7 +23,7 @@ from automl.training.loop import TrainingDiverged, predict_logits
 from automl.training.techniques import Trainer
 from automl.training.worker import TrialWorker, WorkerSetup
 from tests.tiny import make_rows
-from tests.training.conftest import LABELS, TRAIN
+from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
 
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
@@ -32,18 +32,14 @@ PLAIN_TECHNIQUES = ("fine_tuning", "lora", "ia3", "bitfit", "prompt_tuning", "pr
 
 @pytest.fixture(scope="module")
 def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    used = vocabulary.used_tokens([study_data.rows], 0)
     folder = tmp_path_factory.mktemp("trials")
     return WorkerSetup(
-        weights={"pretrained": found},
+        backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
         label_names=LABELS,
-        data=replace(study_data, rows=vocabulary.renumber(study_data.rows, used)),
-        used_tokens=used,
         checkpoints=folder,
         threads=1,
         device="cpu",
-        text_start=1,
         cache=folder / "cache",
         precision="float32",
     )
@@ -55,7 +51,7 @@ def worker(setup: WorkerSetup) -> TrialWorker:
 
 
 def end(worker: TrialWorker, params: dict[str, Any], number: int = 0, fold: int | None = 0) -> dict[str, Any]:
-    *reports, last = worker.run(number, {**FAST, **params}, seed=0, fold=fold)
+    *reports, last = worker.run(number, TINY, {**FAST, **params}, seed=0, fold=fold)
     assert last["final"]
     assert not any(report.get("final") for report in reports)
     return last
@@ -111,15 +107,23 @@ def test_every_row_can_be_trained_on(worker: TrialWorker, study_data: StudyData,
 
 
 def test_an_order_names_the_work_and_is_answered_with_its_end(worker: TrialWorker) -> None:
-    trial = {"job": "trial", "number": 4, "params": FAST, "seed": 0, "fold": 0}
+    trial = {"job": "trial", "number": 4, "model": TINY, "params": FAST, "seed": 0, "fold": 0}
     *reports, last = worker.work(trial)
     assert [report["step"] for report in reports] == [1, 2, 4, 6, 8]
     assert last["final"]
     path, sha256 = last["checkpoint"], last["checkpoint_sha256"]
-    (said,) = worker.work({"job": "answer", "number": 4, "params": FAST, "path": path, "sha256": sha256})
+    (said,) = worker.work({"job": "answer", "number": 4, "model": TINY, "params": FAST, "path": path, "sha256": sha256})
     assert said["final"]
     committee = [(said["answers"], said["answers_sha256"])]
-    lesson = {"job": "teach", "name": "student", "params": FAST, "committee": committee, "seed": 0, "fold": 0}
+    lesson = {
+        "job": "teach",
+        "name": "student",
+        "model": TINY,
+        "params": FAST,
+        "committee": committee,
+        "seed": 0,
+        "fold": 0,
+    }
     (learned,) = worker.work(lesson)
     assert learned["final"]
     assert learned["value"] > 0.65  # as tiny as it is, from random weights
@@ -145,11 +149,11 @@ def test_a_loss_that_is_no_number_is_tried_again_in_float32(
 
 def test_a_loss_that_is_no_number_in_float32_either_is_the_trials_end(setup: WorkerSetup) -> None:
     worker = TrialWorker(replace(setup, precision="bfloat16"))
-    base = worker._base("pretrained")
+    base = worker._base(TINY, "pretrained")
     with torch.no_grad():
         base.model.get_input_embeddings().weight.fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match="training loss is nan"):
-        list(worker.run(0, FAST, seed=0))
+        list(worker.run(0, TINY, FAST, seed=0))
 
 
 def no_room_for(rows: int, model: Any) -> None:
@@ -164,7 +168,7 @@ def no_room_for(rows: int, model: Any) -> None:
 
 def test_a_batch_that_does_not_fit_is_halved_once(setup: WorkerSetup) -> None:
     worker = TrialWorker(setup)
-    no_room_for(4, worker._base("pretrained").model)
+    no_room_for(4, worker._base(TINY, "pretrained").model)
     last = end(worker, {})
     assert last["accumulation"] == 2
     assert last["train_examples"] == 3 * TRAIN
@@ -180,7 +184,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(setup: WorkerSetup) -> 
         calls.append(1)
         raise RuntimeError("something else")
 
-    worker._base("pretrained").model.classifier.register_forward_pre_hook(fail)
+    worker._base(TINY, "pretrained").model.classifier.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="something else"):
         end(worker, {})
     assert len(calls) == 1

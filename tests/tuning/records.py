@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from automl.records import State, Trial
-from automl.tuning.policy import Cell, Job, Policy
+from automl.tuning.configurations import Cell
+from automl.tuning.policy import Job, Policy
 
 RECIPES = ({"rate": 0.1}, {"rate": 0.2}, {"rate": 0.3})
 FIRST = Cell(0, 7)

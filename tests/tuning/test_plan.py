@@ -13,20 +13,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from automl.progress import Event, Notice, TrialEnded, TrialReported, TrialStarted
 from automl.records import State
-from automl.spaces import SearchSpace
-from automl.spaces.param import Param
-from automl.spaces.space import Arm
+from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
+from automl.tuning.configurations import configurations
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
-from automl.tuning.plan import HOPELESS, LAST_STEPS, Search
-from automl.tuning.policy import RACE, SEARCH, Policy, configurations
+from automl.tuning.plan import HOPELESS, Search
+from automl.tuning.policy import MOST_PAUSED, RACE, SEARCH, Policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
-SPACE = SearchSpace("one", "", (RATE, Param("num_train_epochs", "fixed", default=3)), (Arm(""),))
-HEADS = SearchSpace("heads", "", (RATE, Param("technique", "fixed", default="features")), (Arm(""),))
-TWO_ARMS = SearchSpace("two", "", (), (Arm("quick", "", (RATE,)), Arm("slow", "", (RATE,))))
-DEPTH = 6
+MODEL = {"tiny": 6}  # layers
+SPACE = SearchSpace("one", "", (RATE, Param("num_train_epochs", "fixed", default=3)), (Arm(""),)).over(MODEL)
+HEADS = SearchSpace("heads", "", (RATE, Param("technique", "fixed", default="features")), (Arm(""),)).over(MODEL)
+TWO_ARMS = SearchSpace("two", "", (), (Arm("quick", "", (RATE,)), Arm("slow", "", (RATE,)))).over(MODEL)
+
+
+PACE = {"examples_per_second": 96.0}  # three epochs of 320 rows in ten seconds
 
 
 class Told:
@@ -52,12 +54,12 @@ def study() -> Iterator[Study]:
 
 
 def make_search(
-    study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: SearchSpace = SPACE, **options: Any
+    study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: BoundSpace = SPACE, **options: Any
 ) -> tuple[Search, Told]:
     told = Told()
-    policy = Policy(n_folds, 7, space.recipes(DEPTH), repeats, budget)
+    policy = Policy(n_folds, 7, space.recipes(), repeats, budget, space.arm_of, [arm.name for arm in space.arms])
     facts = {"versions": "all"}
-    return Search(study, space, DEPTH, policy, budget=budget, progress=told, facts=facts, **options), told
+    return Search(study, space, policy, budget=budget, progress=told, facts=facts, **options), told
 
 
 def ask(search: Search) -> int:
@@ -85,7 +87,9 @@ def test_an_order_has_all_that_a_worker_needs_and_is_told_from_start_to_end(stud
     search, told = make_search(study)
     order = search.ask()
     params = {"learning_rate": 1e-4, "num_train_epochs": 3}
-    assert order == Order("trial 0", 0, {"job": "trial", "number": 0, "params": params, "seed": 7, "fold": 0})
+    assert order == Order(
+        "trial 0", 0, {"job": "trial", "number": 0, "model": "tiny", "params": params, "seed": 7, "fold": 0}
+    )
     assert search.report(0, 1, 8, 0.5, {"peak_memory_mb": 3})
     search.complete(0, 0.5, {"precision": "float32"})
     assert [type(event) for event in told.events] == [TrialStarted, TrialReported, TrialEnded]
@@ -149,6 +153,25 @@ def test_techniques_rise_at_different_paces_and_are_not_halved_against_each_othe
     assert search.report(numbers[1], 1, 8, 0.2, {}), "the first of its technique"
     same = arms.index("quick", 2) if "quick" in arms[2:] else arms.index("slow", 2)
     assert search.report(numbers[same], 1, 8, 0.1, {}) is False
+
+
+def test_each_of_several_models_is_trained_shown_and_halved_by_itself(study: Study) -> None:
+    space = SPACE.written.over({"small": 3, "big": 12})
+    search, told = make_search(study, 20, space=space)
+    orders = [search.ask() for _ in range(2)]
+    assert [order and order.payload["model"] for order in orders] == ["small", "big"]
+    params = {"learning_rate": 1e-4, "num_train_epochs": 3}
+    assert [order and order.payload["params"] for order in orders] == [params, params]
+    shown = [event.params for event in told.events if isinstance(event, TrialStarted)]
+    assert shown == [{"model": "small", **params}, {"model": "big", **params}]
+    assert search.report(0, 1, 8, 0.9, {})
+    assert search.report(1, 1, 8, 0.2, {}), "the first of its model"
+    numbers = [ask(search) for _ in range(2)]
+    models = [space.model_of(study.trials()[number].params) for number in numbers]
+    for number, model in zip(numbers, models, strict=True):
+        assert search.report(number, 1, 8, 0.5, {}) is (model == "big")
+    search.complete(0, 0.9, {})
+    assert study.trials()[0].params == {"arm": "small", "small.learning_rate": 1e-4}
 
 
 def test_a_seed_that_lags_behind_the_others_in_its_cell_is_stopped(study: Study) -> None:
@@ -252,23 +275,52 @@ def test_nothing_new_is_tried_once_one_has_reached_the_target(study: Study) -> N
     assert notice.startswith("3 configurations were tried, and one has reached the target of 0.9")
 
 
+def test_a_trial_that_is_promoted_goes_on_from_its_state_and_only_states_of_use_are_kept(
+    study: Study, tmp_path: Path
+) -> None:
+    search, _ = make_search(study, 60, n_folds=2, checkpoints=tmp_path)
+    for place, value in enumerate((0.9, 0.88, 0.8, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)):
+        number = ask(search)
+        assert number == place
+        goes_on = search.report(number, 1, 8, value, {})
+        (tmp_path / f"trial-{number:05d}.state").touch()  # as a worker does that is told to stop
+        if goes_on:
+            search.complete(number, value, {})
+        else:
+            search.prune(number)
+    states = [trial.state for trial in study.trials()]
+    assert states[2] is State.PRUNED
+    order = search.ask()
+    promoted = study.trials()[-1]
+    assert order is not None
+    assert order.payload["resume"] == promoted.facts["continues"] == promoted.facts["configuration"] == 2
+    left = {path.name for path in tmp_path.iterdir()}
+    assert f"trial-{promoted.facts['continues']:05d}.state" in left
+    assert len(left) <= MOST_PAUSED + 1
+    assert search.report(promoted.number, 2, 8, 0.95, {}), "its own earlier value is no rival"
+    search.complete(promoted.number, 0.95, {})
+    search.release()
+    assert not list(tmp_path.iterdir()), "the search is over"
+
+
 class TestTime:
-    """Trials of ten seconds in a search of a hundred: what is tried, raced and taught has to fit."""
+    """Trainings of ten seconds in a search of two hundred: what is tried, raced and taught has to fit."""
 
     def run(self, study: Study, deadline: float) -> tuple[list[tuple[float, str]], Search]:
         """When each order was given, and what it was; one at a time."""
         now = 0.0
-        search, _ = make_search(study, 1000, n_folds=5, deadline=deadline, clock=lambda: now)
+        search, _ = make_search(study, 1000, n_folds=5, rows=320, deadline=deadline, clock=lambda: now)
         given = []
         while order := search.ask():
             trial = None if order.number is None else study.trials()[order.number]
             given.append((now, order.payload["job"] if trial is None else trial.facts["stage"]))
-            now += 10.0 if trial is not None else 1.0
+            now += 1.0 if order.payload["job"] == "answer" else 10.0
             if trial is not None:
-                facts = {"checkpoint": "here", "checkpoint_sha256": "a", "predictions": "p"}
+                facts = {"checkpoint": "here", "checkpoint_sha256": "a", "predictions": "p", **PACE}
                 search.complete(trial.number, 0.5, facts)
             else:
                 search.done(order.name, {"answers": "there", "answers_sha256": "b"})
+        self.ended = now
         return given, search
 
     def test_the_race_and_the_last_steps_have_their_time(self, study: Study) -> None:
@@ -276,9 +328,8 @@ class TestTime:
         kinds = [kind for _, kind in given]
         assert kinds == sorted(kinds, key=[SEARCH, RACE, "answer", "teach"].index)
         assert 8 <= kinds.count(SEARCH) <= 10, "something new is tried for the first part of the time"
-        last_trial = max(when for when, kind in given if kind in (SEARCH, RACE))
-        assert last_trial + 10 <= 200 - LAST_STEPS * 10, "the last steps begin in time"
         assert kinds.count("teach") == 2
+        assert 180 <= self.ended <= 200, "the last steps begin in time, and no time is left over"
         assert search.ask() is None
 
     def test_no_race_begins_that_would_not_end(self, study: Study) -> None:
@@ -286,10 +337,15 @@ class TestTime:
         assert [kind for _, kind in given if kind in (SEARCH, RACE)] == [SEARCH], given
 
 
-def test_a_winner_of_one_plain_model_has_no_last_steps(study: Study) -> None:
+def test_a_winner_of_one_plain_model_is_trained_again_on_every_row(study: Study) -> None:
     search, _ = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
+    assert not search.over
+    order = search.ask()
+    assert order is not None
+    assert (order.name, order.number) == ("refit", None)
+    search.done(order.name, {"checkpoint": "here"})
     assert search.over
     assert search.ask() is None
 

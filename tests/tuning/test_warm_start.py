@@ -13,7 +13,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from automl.records import State
-from automl.spaces import SearchSpace, load_space
+from automl.spaces import BoundSpace, load_space
 from automl.study import Study, open_study
 from automl.tuning.warm_start import MOST, WARM_START, Taken, in_order, recorded, warm_start
 
@@ -48,10 +48,10 @@ Values = Sequence[float | State]  # in one cell after the other, of one configur
 
 
 @pytest.fixture(scope="module")
-def space(tmp_path_factory: pytest.TempPathFactory) -> SearchSpace:
+def space(tmp_path_factory: pytest.TempPathFactory) -> BoundSpace:
     path = tmp_path_factory.mktemp("space") / "space.yaml"
     path.write_text(SPACE)
-    return load_space(str(path))
+    return load_space(str(path)).over({"small": DEPTH})
 
 
 class Database:
@@ -99,9 +99,9 @@ Take = Callable[..., list[Taken]]
 
 
 @pytest.fixture
-def take(database: Database, space: SearchSpace) -> Take:
+def take(database: Database, space: BoundSpace) -> Take:
     def of(name: str = "new", **facts: Any) -> list[Taken]:
-        return warm_start(database.url, name, {**FACTS, **facts}, space, DEPTH)
+        return warm_start(database.url, name, {**FACTS, **facts}, space)
 
     return of
 
@@ -175,22 +175,22 @@ def test_what_does_not_fit_the_space_is_left(database: Database, take: Take, par
     assert trials(take()) == [("old", 1)]
 
 
-def test_the_limits_of_the_space_fit(database: Database, take: Take, space: SearchSpace) -> None:
+def test_the_limits_of_the_space_fit(database: Database, take: Take, space: BoundSpace) -> None:
     edges = [full(1e-5, num_train_epochs=2, frozen_layers=0), full(1e-3, num_train_epochs=8, frozen_layers=3)]
     database.study("old", [(params, [0.9]) for params in edges])
     assert [one.params for one in take()] == edges
-    assert all(space.has(recipe, DEPTH) for recipe in space.recipes(DEPTH))
+    assert all(space.has(recipe) for recipe in space.recipes())
 
 
-def test_nothing_is_tried_twice(database: Database, take: Take, space: SearchSpace) -> None:
-    recipe = space.recipes(DEPTH)[1]
+def test_nothing_is_tried_twice(database: Database, take: Take, space: BoundSpace) -> None:
+    recipe = space.recipes()[1]
     database.study("older", [(full(1e-5), [0.9]), (full(2e-5), [0.8])])
     database.study("newer", [(recipe, [0.95]), (full(1e-5), [0.9]), (full(3e-5), [0.2])])
     taken = take()
     assert trials(taken) == [("newer", 1), ("older", 1)], "the best of the newer one is a recipe"
-    queue = in_order(taken, space.recipes(DEPTH))
+    queue = in_order(taken, space.recipes())
     assert queue[:2] == [full(1e-5), full(2e-5)]
-    assert queue[2:] == space.recipes(DEPTH), "none is left out"
+    assert queue[2:] == space.recipes(), "none is left out"
 
 
 def test_like_data_come_first_then_as_many_labels_then_the_rest(database: Database, take: Take) -> None:
