@@ -114,6 +114,7 @@ class Report:
     loss: float | None
     train_loss: float
     examples_per_second: float
+    resumed_step: int = 0  # where the training went on from the state of one that was stopped; 0: it began anew
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ class TrialResult:
     precision: str
     cached_layers: int = 0  # frozen layers whose outputs came from the cache
     accumulation: int = 1  # parts that each batch was computed in, to fit into memory
+    resumed_step: int = 0  # as in `Report`
 
 
 class State(str, Enum):

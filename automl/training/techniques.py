@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from automl.training.feature_store import shared_arrays
 from automl.training.features import POOLINGS, pooled_states, train_features
 from automl.training.heads import Head
 from automl.training.loop import train
+from automl.training.pause import Paused
 from automl.training.precision import by_columns, computing_in
 
 if TYPE_CHECKING:
@@ -60,12 +62,26 @@ class Trainer:
     features: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)  # weights, first row -> states
 
     def train(
-        self, base: Base, params: Params, *, seed: int, fold: int | None, precision: str, accumulation: int = 1
-    ) -> Iterator[Report | Finished]:
+        self,
+        base: Base,
+        params: Params,
+        *,
+        seed: int,
+        fold: int | None,
+        precision: str,
+        accumulation: int = 1,
+        paused: Paused | None = None,
+        on_stop: Callable[[Paused], None] | None = None,
+    ) -> Generator[Report | Finished, None, None]:
         """Train one configuration: reports, and last its end.
 
         Args:
             fold: what is held out; None holds nothing out.
+            paused: state of the same training, stopped earlier, to go on from.
+            on_stop: is given the state when the generator is closed; techniques with loops of their own have none.
+
+        Raises:
+            Misfit: `paused` is of another training.
         """
         params, data = settled(params, base.model), self.data.fold(fold)
         if params.technique == "features":
@@ -87,9 +103,12 @@ class Trainer:
             cached=self.states(model, base, params, data, precision),
             pretrained=_still_pretrained(model, base) if params.mixout or params.pretrained_decay else {},
             accumulation=accumulation,
+            paused=paused,
+            on_stop=on_stop,
         )
-        for item in training:
-            yield item if isinstance(item, Report) else Finished(item, trained_tensors(model))
+        with closing(training):
+            for item in training:
+                yield item if isinstance(item, Report) else Finished(item, trained_tensors(model))
 
     def _fit_head(
         self, base: Base, params: Params, data: TrainingData, seed: int, precision: str
@@ -158,7 +177,8 @@ def _still_pretrained(model: Any, base: Base) -> dict[str, torch.Tensor]:
 
     own = dict(model.named_parameters())
     values = ((name, value.detach()) for name, value in base.model.named_parameters())
-    return {name: value for name, value in values if name in own and torch.equal(own[name], value)}
+    known = {name: value for name, value in values if name in own and name not in base.new}
+    return {name: value for name, value in known.items() if torch.equal(own[name], value)}
 
 
 def _finished_with_head(

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import automl
 from automl.models import checkpoint, vocabulary
 from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
+from automl.training.attempts import attempts
 from automl.training.averaging import greedy_average
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
 from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
-from automl.training.loop import TrainingDiverged
-from automl.training.memory import free_memory, is_out_of_memory, peak_memory
+from automl.training.memory import peak_memory
+from automl.training.pause_file import identity, pause_path
 from automl.training.precision import best_precision, keep_freed_memory
 from automl.training.restored import mean_tensors
 from automl.training.techniques import Base, Finished, Trainer
@@ -70,6 +73,7 @@ class TrialWorker:
         self._trainers = {model: Trainer(own.data, kind, setup.cache) for model, own in setup.backbones.items()}
         self._precision = setup.precision or best_precision(setup.device)
         self._bases: dict[tuple[str, str], Base] = {}
+        self._studies = {model: _study(setup, own) for model, own in setup.backbones.items()}
         self._base(next(iter(setup.backbones)), "pretrained")
         self._free_since = time.time()
 
@@ -84,9 +88,18 @@ class TrialWorker:
             yield {**methods[order["job"]](**arguments), "final": True}
 
     def run(
-        self, number: int, model: str, params: Mapping[str, Any], seed: int, fold: int | None = 0
+        self,
+        number: int,
+        model: str,
+        params: Mapping[str, Any],
+        seed: int,
+        fold: int | None = 0,
+        resume: int | None = None,
     ) -> Generator[dict[str, Any], None, None]:
         """Train one configuration of a backbone, with one fold held out (None: with none).
+
+        Closed before its end it leaves its state in a file. A trial goes on from its own, or from that of the trial
+        `resume`, if one is there and is of the very same training; the end is the same, `resumed_step` says so.
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
         the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
@@ -94,14 +107,29 @@ class TrialWorker:
         """
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in self._attempts(model, Params(**params), seed, fold):
-            busy += time.time() - resumed  # training and evaluation alone
-            facts = asdict(item) if isinstance(item, Report) else {**_facts(item.result), "final": True}
-            saved = {} if isinstance(item, Report) else self._save(f"trial-{number:05d}", model, item)
-            cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
-            self._free_since = time.time()
-            yield {**facts, **cost, **peak_memory(self._setup.device), **saved}
-            resumed = time.time()
+        whole, folder = Params(**params), self._setup.checkpoints
+        training = attempts(
+            self._trainers[model],
+            self._base(model, whole.starting_weights),
+            whole,
+            seed=seed,
+            fold=fold,
+            precision=self._precision,
+            study=self._studies[model],
+            pauses=[pause_path(folder, one) for one in (number, resume) if one is not None],
+        )
+        with closing(training):
+            for item in training:
+                busy += time.time() - resumed  # training and evaluation alone
+                if isinstance(item, Report):
+                    facts = asdict(item)
+                else:
+                    facts = {**_facts(item.result), "final": True, **self._save(f"trial-{number:05d}", model, item)}
+                    pause_path(folder, number).unlink(missing_ok=True)  # where it had been stopped before
+                cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
+                self._free_since = time.time()
+                yield {**facts, **cost, **peak_memory(self._setup.device)}
+                resumed = time.time()
 
     def answer(self, number: int, model: str, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
         """What a trial's model says of every row of the study, written beside its checkpoint.
@@ -174,25 +202,6 @@ class TrialWorker:
                 end = item
         return {**_facts(end.result), **self._save(f"lesson-{name}", model, end)}
 
-    def _attempts(self, model: str, params: Params, seed: int, fold: int | None) -> Iterator[Report | Finished]:
-        precision, accumulation = self._precision, 1
-        base = self._base(model, params.starting_weights)
-        while True:
-            try:
-                yield from self._trainers[model].train(
-                    base, params, seed=seed, fold=fold, precision=precision, accumulation=accumulation
-                )
-                return
-            except TrainingDiverged:
-                if precision == "float32":
-                    raise
-                precision = "float32"
-            except (MemoryError, RuntimeError) as error:
-                if accumulation > 1 or not is_out_of_memory(error):
-                    raise
-                accumulation = 2
-            free_memory(self._setup.device)
-
     def _base(self, backbone: str, weights: str) -> Base:
         """Starting weights, loaded when they are first asked for."""
         if (backbone, weights) not in self._bases:
@@ -216,6 +225,16 @@ class TrialWorker:
             "checkpoint": str(path),
             "checkpoint_sha256": write_tensors(path, tensors, self._setup.backbones[model].used_tokens),
         }
+
+
+def _study(setup: WorkerSetup, own: BackboneSetup) -> str:
+    """Tells all that decides the trainings of an encoder in this study from that of another, but for its weights."""
+    import torch
+    import transformers
+
+    versions = (automl.__version__, torch.__version__, transformers.__version__)
+    alike = (setup.kind, setup.metric, tuple(setup.label_names), setup.device)
+    return identity(alike, own.data, own.used_tokens, own.text_start, versions)
 
 
 def _facts(result: TrialResult) -> dict[str, Any]:

@@ -155,6 +155,8 @@ class Search:
             "seed": cell.seed,
             "fold": cell.fold,
         }
+        if "continues" in trial.facts:
+            payload["resume"] = trial.facts["continues"]
         return Order(f"trial {trial.number}", trial.number, payload)
 
     def _new(self) -> Trial | None:

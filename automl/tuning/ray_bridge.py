@@ -43,6 +43,7 @@ REPORT_FACTS = (
     "busy_seconds",
     "peak_memory_mb",
     "worker",
+    "resumed_step",
 )
 COMPLETE_FACTS = (
     *REPORT_FACTS[1:],

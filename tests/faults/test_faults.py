@@ -211,8 +211,11 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
 
     run = place.run(budget=3)
     assert run.code == 0, run.errors
-    ended_whole(place.trials())
-    assert len(place.trials()) == 3
+    trials = place.trials()
+    ended_whole(trials)
+    assert len(trials) == 3
+    assert any(trial.user_attrs["resumed_step"] for trial in trials), "it went on from where it was interrupted"
+    assert not list((place.folder / "runs").rglob(f"trial-{trials[0].number:05d}.state")), "of a trial that has ended"
 
 
 def test_two_searches_of_one_study_do_not_mix(place: Workplace) -> None:

@@ -12,7 +12,7 @@ from automl.data.batches import encode
 from automl.data.folds import ALWAYS_TRAINED
 from automl.models import checkpoint, vocabulary
 from automl.training.data import StudyData, TrainingData
-from automl.training.worker import BackboneSetup
+from automl.training.worker import BackboneSetup, WorkerSetup
 from tests.tiny import make_model, make_rows
 
 LABELS = ("negative", "positive")
@@ -51,3 +51,19 @@ def backbone_setup(found: checkpoint.Checkpoint, study_data: StudyData) -> Backb
     used = vocabulary.used_tokens([study_data.rows], 0)
     data = replace(study_data, rows=vocabulary.renumber(study_data.rows, used))
     return BackboneSetup({"pretrained": found}, data, used, text_start=1)
+
+
+@pytest.fixture(scope="module")
+def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
+    """A worker's, on fold 0 of that task with the words that occur, in a new folder."""
+    folder = tmp_path_factory.mktemp("trials")
+    return WorkerSetup(
+        backbones={TINY: backbone_setup(found, study_data)},
+        kind="classification",
+        label_names=LABELS,
+        checkpoints=folder,
+        threads=1,
+        device="cpu",
+        cache=folder / "cache",
+        precision="float32",
+    )

@@ -23,26 +23,11 @@ from automl.training.loop import TrainingDiverged, predict_logits
 from automl.training.techniques import Trainer
 from automl.training.worker import TrialWorker, WorkerSetup
 from tests.tiny import make_rows
-from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
+from tests.training.conftest import LABELS, TINY, TRAIN
 
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
 PLAIN_TECHNIQUES = ("fine_tuning", "lora", "ia3", "bitfit", "prompt_tuning", "prefix_tuning")
-
-
-@pytest.fixture(scope="module")
-def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    folder = tmp_path_factory.mktemp("trials")
-    return WorkerSetup(
-        backbones={TINY: backbone_setup(found, study_data)},
-        kind="classification",
-        label_names=LABELS,
-        checkpoints=folder,
-        threads=1,
-        device="cpu",
-        cache=folder / "cache",
-        precision="float32",
-    )
 
 
 @pytest.fixture(scope="module")

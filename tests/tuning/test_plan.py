@@ -117,6 +117,18 @@ def test_a_repeat_of_a_good_configuration_knows_which_one_it_repeats(study: Stud
     )
 
 
+def test_a_trial_that_continues_another_is_told_which_one(study: Study) -> None:
+    search, _ = make_search(study)
+    first = ask(search)
+    search.prune(first)
+    facts = {"stage": SEARCH, "fold": 0, "seed": 7, "continues": first}
+    distributions = SPACE.distributions(SPACE.arm_of(study.trials()[first].params))
+    study.release(study.start(study.trials()[first].params, distributions, facts).number)
+    order = search.ask()
+    assert order is not None
+    assert (order.number, order.payload["resume"]) == (1, 0)
+
+
 def test_weak_configurations_are_stopped_early(study: Study) -> None:
     search, _ = make_search(study, 20, n_folds=2)
     for value, expected in ((0.5, True), (0.9, True), (0.8, False), (0.95, True)):
