@@ -82,10 +82,12 @@ def test_another_trial_and_another_process_can_continue_it(
 
 
 def test_its_own_state_counts_more_than_that_of_the_one_it_continues(
-    worker: TrialWorker, expected: dict[str, Any]
+    worker: TrialWorker, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     stop(worker, 7, 2)
+    before = pause_path(tmp_path, 7).read_bytes()
     stop(worker, 9, 4, resume=7)
+    assert pause_path(tmp_path, 7).read_bytes() == before != pause_path(tmp_path, 9).read_bytes()
     assert_same(end(worker, 9, resume=7), expected, 4)
 
 
