@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from automl.tuning.plan import Search
     from automl.tuning.warm_start import Taken
 
-MORE_SEEDS = 2  # with which finalists are trained on a single held-out split; with folds each brings its own
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
@@ -39,7 +38,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         NothingUsable: no trial was completed.
     """
     from automl.tuning.plan import Search
-    from automl.tuning.policy import Policy
+    from automl.tuning.policy import make_policy
     from automl.tuning.warm_start import in_order
     from automl.verdict import measured_baselines
     from automl.workload import CACHE, CHECKPOINTS
@@ -54,16 +53,12 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     ):
         resumed = study.recover()
         _record_facts(study, prepared)
-        taken = _taken(study, prepared, progress)
-        policy = Policy(
-            prepared.splits.n_folds,
-            request.seed,
-            in_order(taken, prepared.space.recipes()),
-            repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
+        policy = make_policy(
+            prepared.space,
+            n_folds=prepared.splits.n_folds,
+            seed=request.seed,
             budget=request.budget,
-            arm_of=prepared.space.arm_of,
-            arms=[arm.name for arm in prepared.space.arms],
-            always=len(taken) + len(prepared.space.arms),
+            recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
         plan = Search(
             study,

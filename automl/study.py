@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
@@ -21,12 +21,20 @@ IDENTITY = "identity"  # study attribute: what this study is a search over; neve
 
 
 class Study:
-    """One search's record: start a trial, report its values, end it. Trials are known by their number."""
+    """One search's record: start a trial, report its values, end it. Trials are known by their number.
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.RDBStorage) -> None:
+    It is the only writer of its trials, so that they are read once, when it is opened: what a search asks of thousands
+    of trials at each report of one costs no look at the database.
+    """
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage) -> None:
         self._study = study
         self._storage = storage
-        self._live: dict[int, optuna.Trial] = {}
+        self._id = storage.get_study_id_from_name(study.study_name)
+        self._live: set[int] = set()  # numbers of the trials that this process runs
+        frozen = study.get_trials(deepcopy=False)
+        self._trials = [_trial(one) for one in frozen]  # by number
+        self._ids = [one._trial_id for one in frozen]  # likewise
 
     @property
     def name(self) -> str:
@@ -43,15 +51,17 @@ class Study:
 
     def trials(self) -> list[Trial]:
         """Every trial, by number."""
-        return [_trial(frozen) for frozen in self._study.get_trials(deepcopy=False)]
+        return list(self._trials)
+
+    def trial(self, number: int) -> Trial:
+        """One of them."""
+        return self._trials[number]
 
     def again(self) -> Trial | None:
         """A trial that was given back, RUNNING from now on as it was; None where none waits."""
-        import optuna
-
-        if not self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-            return None
-        return self._resume()
+        waiting = (trial.number for trial in self._trials if trial.state is State.WAITING)
+        number = next(waiting, None)
+        return None if number is None else self._run(number)
 
     def start(self, params: Mapping[str, Any], distributions: Mapping[str, Any], facts: Mapping[str, Any]) -> Trial:
         """A new trial of these params, RUNNING from now on.
@@ -68,36 +78,40 @@ class Study:
             distributions=dict(distributions),
             user_attrs=dict(facts),
         )
-        self._study.add_trial(waiting)  # in one write: a process that dies here leaves a trial that can be run
-        return self._resume()
+        # In one write: a process that dies here leaves a trial that can be run.
+        self._ids.append(self._storage.create_new_trial(self._id, template_trial=waiting))
+        self._trials.append(_trial(self._storage.get_trial(self._ids[-1])))
+        return self._run(self._trials[-1].number)
 
     def report(self, number: int, step: int, value: float) -> None:
         """Record a running trial's value at a step; a repeated trial's values replace those of its first attempt."""
-        trial = self._live[number]
-        trial.storage.set_trial_intermediate_value(trial._trial_id, step, value)
+        self._storage.set_trial_intermediate_value(self._ids[number], step, value)
+        known = self._trials[number]
+        self._trials[number] = replace(known, intermediate={**known.intermediate, step: value})
 
     def end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
         import optuna
 
-        self._set(number, facts)
+        for name, fact in facts.items():
+            self._storage.set_trial_user_attr(self._ids[number], name, fact)
         value = value if state is State.COMPLETE else None  # Optuna keeps a pruned trial's last value itself
-        self._study.tell(self._live.pop(number), value, optuna.trial.TrialState[state.value])
-        return self._frozen(number)
+        self._live.remove(number)
+        self._study.tell(number, value, optuna.trial.TrialState[state.value])
+        return self._read(number)
 
     def release(self, number: int) -> None:
         """Give an unfinished trial back: it keeps its number, params and facts, and waits until `again` is asked."""
-        self._wait(self._live.pop(number)._trial_id)
+        self._live.remove(number)
+        self._become(number, State.WAITING)
 
     def recover(self) -> list[int]:
         """Release trials that a search which is no longer alive left RUNNING. Their numbers."""
-        import optuna
-
-        stuck = self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        stuck = [trial for trial in stuck if trial.number not in self._live]
-        for trial in stuck:
-            self._wait(trial._trial_id)
-        return [trial.number for trial in stuck]
+        running = [trial.number for trial in self._trials if trial.state is State.RUNNING]
+        stuck = [number for number in running if number not in self._live]
+        for number in stuck:
+            self._become(number, State.WAITING)
+        return stuck
 
     def close(self) -> None:
         """Close the database connections."""
@@ -117,23 +131,19 @@ class Study:
                 "back (or the disk has room), the same command goes on"
             ) from error
 
-    def _resume(self) -> Trial:
-        """The trial that waits longest."""
-        asked = self._study.ask()
-        self._live[asked.number] = asked
-        return self._frozen(asked.number)
+    def _run(self, number: int) -> Trial:
+        self._live.add(number)
+        return self._become(number, State.RUNNING)
 
-    def _wait(self, trial_id: int) -> None:
+    def _become(self, number: int, state: State) -> Trial:
         import optuna
 
-        self._storage.set_trial_state_values(trial_id, state=optuna.trial.TrialState.WAITING)
+        self._storage.set_trial_state_values(self._ids[number], state=optuna.trial.TrialState[state.value])
+        return self._read(number)
 
-    def _set(self, number: int, facts: Mapping[str, Any]) -> None:
-        for name, value in facts.items():
-            self._live[number].set_user_attr(name, value)
-
-    def _frozen(self, number: int) -> Trial:
-        return _trial(self._study.get_trials(deepcopy=False)[number])
+    def _read(self, number: int) -> Trial:
+        self._trials[number] = _trial(self._storage.get_trial(self._ids[number]))
+        return self._trials[number]
 
 
 def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
@@ -162,6 +172,15 @@ def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
         _close(storage)
         raise
     return Study(study, storage)
+
+
+def study_in_memory(name: str) -> Study:
+    """A new study that is gone with this process: for a search that is only simulated."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.InMemoryStorage()
+    return Study(optuna.create_study(study_name=name, storage=storage, direction="maximize"), storage)
 
 
 @dataclass(frozen=True)
@@ -267,9 +286,12 @@ def _is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
 
-def _close(storage: optuna.storages.RDBStorage) -> None:
+def _close(storage: optuna.storages.BaseStorage) -> None:
+    import optuna
+
     storage.remove_session()
-    storage.engine.dispose()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
 
 
 def _require_same(name: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:

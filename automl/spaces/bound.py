@@ -69,11 +69,14 @@ class BoundSpace:
 
     def suggest(self, trial: BaseTrial) -> None:
         """Have the trial's sampler choose an arm, then the arm's params; `trial.params` has them afterwards."""
-        arm = self.arms[0].name
-        if len(self.arms) > 1:
-            arm = trial.suggest_categorical(ARM, [arm.name for arm in self.arms])
-        for name, distribution in self.distributions(arm).items():
+        for name, distribution in self.distributions(self.suggest_arm(trial)).items():
             _suggest(trial, name, distribution)
+
+    def suggest_arm(self, trial: BaseTrial) -> str:
+        """Have it choose an arm only, which stays chosen; its name."""
+        if len(self.arms) == 1:
+            return self.arms[0].name
+        return str(trial.suggest_categorical(ARM, [arm.name for arm in self.arms]))
 
     def arm_of(self, optuna_params: Mapping[str, Any]) -> str:
         """The name of the arm that a trial of this space is in."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from automl.records import State, Trial
 
 
-@dataclass(frozen=True, order=True)
-class Cell:
+class Cell(NamedTuple):
     """One place where configurations are compared: all of them with this seed, on this fold."""
 
     fold: int
@@ -47,8 +46,9 @@ def configurations(trials: Sequence[Trial]) -> list[Configuration]:
     for trial in trials:
         number = configuration_of(trial)
         group, cell = groups.setdefault(number, {}), cell_of(trial)
-        earlier = group[cell].intermediate if cell in group else {}
-        group[cell] = replace(trial, intermediate={**earlier, **trial.intermediate})
+        if cell in group:
+            trial = replace(trial, intermediate={**group[cell].intermediate, **trial.intermediate})
+        group[cell] = trial
     by_number = {trial.number: trial for trial in trials}
     return [Configuration(number, by_number[number].params, groups[number]) for number in sorted(groups)]
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its order carried out again this often
+
 
 @dataclass(frozen=True)
 class Order:

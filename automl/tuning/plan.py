@@ -64,6 +64,10 @@ class Search:
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
         self._proposer = Proposer(space, policy.seed, trials)
+        self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm, step -> configuration -> value
+        for trial in trials:
+            for step, value in trial.intermediate.items():
+                self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
@@ -223,16 +227,15 @@ class Search:
         self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
-        others = [
-            trial.intermediate[step]
-            for trial in self._study.trials()
-            if configuration_of(trial) != running.configuration
-            and step in trial.intermediate
-            and cell_of(trial) == running.cell
-            and self._arm_of(trial.params) == running.arm  # techniques rise at different paces
-        ]
+        seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces
+        seen[running.configuration] = value
+        others = [other for configuration, other in seen.items() if configuration != running.configuration]
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
+
+    def _seen_at(self, cell: Cell, arm: str, step: int) -> dict[int, float]:
+        """What was seen there, by configuration."""
+        return self._seen.setdefault((cell, arm, step), {})
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl.records import State, Trial
+from automl.spaces import BoundSpace
 from automl.tuning.configurations import Cell, Configuration, configurations
 from automl.tuning.pruning import standing, stopped_too_early
 
@@ -20,6 +21,7 @@ MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
 PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
+MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
 
 
@@ -44,7 +46,6 @@ class Policy:
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
         arms: all techniques, cheap ones first; none where they are equals.
-        always: recipes that are tried whatever becomes of their technique: the first ones.
     """
 
     n_folds: int
@@ -54,7 +55,6 @@ class Policy:
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
     arms: Sequence[str] = ()
-    always: int = 0
 
     @property
     def finalists(self) -> int:
@@ -104,35 +104,45 @@ class Policy:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
         first = self.cells[0]
         ended = [one for one in found if one.trials[first].state not in (State.RUNNING, State.WAITING)]
-        proposed = ended[len(self.recipes) :][-PATIENCE:]
+        recipes = {_key(recipe) for recipe in self.recipes}
+        proposed = [one for one in ended if _key(one.params) not in recipes][-PATIENCE:]
         ranked = sorted((one for one in ended if one.complete([first])), key=lambda one: one.worth([first]))
         best = {one.number for one in ranked[-3:]}
         return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
 
     def _search(self, found: Sequence[Configuration]) -> Job:
         first = self.cells[0]
-        tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
-        for place, recipe in enumerate(self.recipes):
-            earned = place < self.always or not self.arms or self.arm_of(recipe) in worthwhile
-            if earned and _key(recipe) not in tried:
+        tried, known = {_key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
+        worthwhile = self.worthwhile(found) or known
+        for recipe in self.recipes:  # of each technique the first one, and further ones where it has earned them
+            arm = self.arm_of(recipe)
+            if (arm not in known or arm in worthwhile) and _key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
-        for one in self.paused(found):
-            if stopped_too_early(*self._standing(one, found)):
+        for one, share_above, company in self._stopped(found):
+            if stopped_too_early(share_above, company):
                 return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
         return Job(SEARCH, first)
 
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
         """Those that were stopped while others were tried, the best of their company first."""
-        first = self.cells[0]
-        stopped = [one for one in found if one.trials[first].state is State.PRUNED and one.trials[first].intermediate]
-        return sorted(stopped, key=lambda one: (self._standing(one, found)[0], one.number))[:MOST_PAUSED]
+        return [one for one, _, _ in self._stopped(found)]
 
-    def _standing(self, one: Configuration, found: Sequence[Configuration]) -> tuple[float, int]:
-        """Share of its company that is better than one was where it was stopped, and how many these are in all."""
-        first, arm = self.cells[0], self.arm_of(one.params)
-        step, value = max(one.trials[first].intermediate.items())
-        company = (other.trials[first].intermediate for other in found if self.arm_of(other.params) == arm)
-        return standing(value, [values[step] for values in company if step in values])
+    def _stopped(self, found: Sequence[Configuration]) -> list[tuple[Configuration, float, int]]:
+        """The same, with the share of its company that is better than one was, and how many these are in all."""
+        first = self.cells[0]
+        company: dict[tuple[str, int], list[float]] = {}
+        for one in found:
+            arm = self.arm_of(one.params)
+            for step, value in one.trials[first].intermediate.items():
+                company.setdefault((arm, step), []).append(value)
+        for values in company.values():
+            values.sort()
+        stopped = []
+        for one in found:
+            if one.trials[first].state is State.PRUNED and one.trials[first].intermediate:
+                step, value = max(one.trials[first].intermediate.items())
+                stopped.append((one, *standing(value, company[self.arm_of(one.params), step])))
+        return sorted(stopped, key=lambda entry: (entry[1], entry[0].number))[:MOST_PAUSED]
 
     def _race(self, found: Sequence[Configuration]) -> Job | None:
         for place, cell in enumerate(self.cells[1:], start=1):
@@ -203,6 +213,25 @@ class Policy:
         """Of the budget, what may be spent on trying: the race to its end must fit into the rest."""
         race = self.finalists * (len(self.cells) - 1)
         return min(SEARCH_SHARE, max(1 - race / self.budget, 0.0)) if self.budget else SEARCH_SHARE
+
+
+def make_policy(
+    space: BoundSpace,
+    *,
+    n_folds: int,
+    seed: int,
+    budget: int = 0,
+    recipes: Sequence[Mapping[str, Any]] | None = None,
+) -> Policy:
+    """The policy of a search over a space.
+
+    Args:
+        n_folds: 1 for a single held-out part, on which finalists get further seeds.
+        recipes: what is tried first; None: the space's own.
+    """
+    own = space.recipes() if recipes is None else recipes
+    repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms])
 
 
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from statistics import median
 
@@ -53,8 +54,9 @@ def seed_goes_on(step: int, value: float, others: Sequence[float]) -> bool:
 
 
 def standing(value: float, company: Sequence[float]) -> tuple[float, int]:
-    """Share of the values seen at a rung, this one among them, that are better than it; and their number."""
-    return sum(other > value for other in company) / max(len(company), 1), len(company)
+    """Share of the values seen at a rung, this one among them and in ascending order, that are better; their number."""
+    better = len(company) - bisect_right(company, value)
+    return better / max(len(company), 1), len(company)
 
 
 def stopped_too_early(share_above: float, company: int) -> bool:

@@ -28,11 +28,10 @@ from ray.tune.search import Searcher
 import automl
 from automl.errors import UsageError
 from automl.training.worker import TrialWorker, WorkerSetup
-from automl.tuning.orders import Order
+from automl.tuning.orders import WORKER_RESTARTS, Order
 from automl.tuning.plan import Search
 
 OBJECT_STORE_BYTES = 512 * 2**20  # the tokenised rows of a small task are a few MB
-WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its trial run again this often
 
 # What a worker says of its cost, recorded with the trial.
 REPORT_FACTS = (

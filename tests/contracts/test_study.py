@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 import automl.study
 from automl.errors import StorageError, StudyMismatch
 from automl.records import State, Trial
-from automl.study import Study, open_study, past_studies, readable_url
+from automl.study import Study, open_study, past_studies, readable_url, study_in_memory
 from tests.postgres import empty_database
 
 SPACE = {
@@ -119,13 +119,31 @@ def test_trials_that_wait_come_back_in_their_order(opened: Opener) -> None:
     assert [trial.params["learning_rate"] for trial in found if trial] == [1e-4, 2e-4, 3e-4]
 
 
+def test_a_study_in_memory_does_the_same() -> None:
+    with study_in_memory("s") as study:
+        first, second = start(study, {"seed": 1}), start(study)
+        study.report(first.number, 1, 0.5)
+        study.end(second.number, State.PRUNED, None, {"seconds": 2.0})
+        study.release(first.number)
+        again = study.again()
+        assert again is not None
+        assert (again.number, again.params, again.facts, again.intermediate) == (0, PARAMS, {"seed": 1}, {1: 0.5})
+        study.end(0, State.COMPLETE, 0.75, {})
+        assert [(trial.state, trial.value) for trial in study.trials()] == [
+            (State.COMPLETE, 0.75),
+            (State.PRUNED, None),
+        ]
+        assert study.trial(1).facts == {"seconds": 2.0}
+        assert study.again() is None
+
+
 def test_a_trial_is_started_in_one_write(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     # A process that is killed between any two writes leaves nothing at all, or a trial that can be run as it was meant.
     def killed(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     study = opened()
-    monkeypatch.setattr(optuna.Study, "ask", killed)
+    monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", killed)
     with pytest.raises(KeyboardInterrupt):
         start(study, {"seed": 3, "stage": "search"})
     monkeypatch.undo()
