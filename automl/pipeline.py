@@ -58,6 +58,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             n_folds=prepared.splits.n_folds,
             seed=request.seed,
             budget=request.budget,
+            held_out=int((prepared.splits.folds == 0).sum()),
             recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
         plan = Search(

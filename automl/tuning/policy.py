@@ -46,6 +46,7 @@ class Policy:
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
         arms: all techniques, cheap ones first; none where they are equals.
+        resolution: standard error of a value in one cell, at most.
     """
 
     n_folds: int
@@ -55,6 +56,7 @@ class Policy:
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
     arms: Sequence[str] = ()
+    resolution: float = 0.0
 
     @property
     def finalists(self) -> int:
@@ -93,12 +95,13 @@ class Policy:
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
         """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
 
-        Chance does not favour it, for the cheap ones were tried oftener; what cannot be told apart is decided by cost.
+        It has to lead by what chance hardly gives on so few rows: what cannot be told apart is decided by cost.
         """
         first = self.cells[:1]
         best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
         values = [best.get(arm, -math.inf) for arm in self.arms]
-        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place])]
+        lead = self.resolution / 2
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place]) + lead]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
@@ -222,16 +225,19 @@ def make_policy(
     seed: int,
     budget: int = 0,
     recipes: Sequence[Mapping[str, Any]] | None = None,
+    held_out: int = 0,
 ) -> Policy:
     """The policy of a search over a space.
 
     Args:
         n_folds: 1 for a single held-out part, on which finalists get further seeds.
         recipes: what is tried first; None: the space's own.
+        held_out: rows of a fold; 0 takes values for exact.
     """
     own = space.recipes() if recipes is None else recipes
     repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
-    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms])
+    resolution = math.sqrt(0.25 / held_out) if held_out else 0.0  # of a share of rows, as accuracy is
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], resolution)
 
 
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
