@@ -20,7 +20,7 @@ from automl.training.features import cls_place, select
 from automl.training.heads import load_head
 from automl.training.loop import predict_logits, train
 from automl.training.precision import by_columns, computing_in
-from automl.training.restored import mean_tensors, restored
+from automl.training.restored import FOLDED, mean_tensors, restored
 from automl.training.schedules import total_steps
 from automl.training.techniques import HEAD, Base, Finished, Trainer
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 NOT_EXPRESSIBLE = ("features", "contrastive")  # techniques whose head is not the model's own: transformers has no class
-BEGUN = ("fine_tuning", "contrastive")  # techniques whose models' weights a student can begin with
+BEGUN = ("fine_tuning", "contrastive", "bitfit", *FOLDED)  # techniques whose models' weights a student can begin with
 LONGER = 4  # times the steps of a lesson on the labelled rows alone, at most
 STUDENT = Params(
     learning_rate=3e-4,

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from automl.models.shape import shape
+from automl.models.adapters import merge
+from automl.models.shape import settled, shape
 from automl.params import Params
 from automl.training.techniques import Base, fresh_copy
 
 if TYPE_CHECKING:
     import torch
+
+FOLDED = ("lora", "ia3")  # techniques whose tensors are not the model's own
 
 
 def restored(base: Base, params: Params, tensors: Mapping[str, torch.Tensor], seed: int = 0) -> Any:
@@ -29,6 +32,14 @@ def restored(base: Base, params: Params, tensors: Mapping[str, torch.Tensor], se
             if name in tensors:
                 parameter.copy_(tensors[name])
     return model
+
+
+def plain_tensors(base: Base, params: Params, tensors: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The weights of the plain model that a trained one amounts to: what was attached to it is folded in."""
+    if params.technique not in FOLDED:
+        return tensors
+    model = merge(restored(base, settled(params, base.model), tensors))
+    return {name: parameter.detach() for name, parameter in model.named_parameters()}
 
 
 def mean_tensors(models: Sequence[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ from automl.training.keep import read_logits, read_tensors, write_logits, write_
 from automl.training.memory import peak_memory
 from automl.training.pause_file import identity, pause_path
 from automl.training.precision import best_precision, keep_freed_memory
-from automl.training.restored import mean_tensors
+from automl.training.restored import mean_tensors, plain_tensors
 from automl.training.techniques import Base, Finished, Trainer
 
 if TYPE_CHECKING:
@@ -176,6 +176,7 @@ class TrialWorker:
         seed: int,
         fold: int | None,
         begin: Sequence[tuple[str, str]] = (),
+        teachers: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Train a plain model on what a committee says; how it ended, and the checkpoint that was written.
 
@@ -184,18 +185,21 @@ class TrialWorker:
             committee: files that `answer` wrote for each member, and their SHA-256; none: the labels are the lesson.
             fold: what is held out; None for the model that is shipped.
             begin: checkpoints of the models whose mean it begins with, and their SHA-256.
+            teachers: params of these.
         """
         whole = Params(**params)
+        base = self._base(model, whole.starting_weights)
+        members = [read_tensors(Path(path), sha256)[0] for path, sha256 in begin]
         wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
         lesson = teach(
             self._trainers[model],
-            self._base(model, whole.starting_weights),
+            base,
             whole,
             wanted,
             seed=seed,
             fold=fold,
             precision=self._precision,
-            begin=[read_tensors(Path(path), sha256)[0] for path, sha256 in begin],
+            begin=[plain_tensors(base, Params(**(teachers or params)), tensors) for tensors in members],
         )
         for item in lesson:
             if isinstance(item, Finished):

@@ -142,6 +142,7 @@ class Finals:
                 "params": (params or student_params(self._params)).model_dump(),
                 "committee": [(one["answers"], one["answers_sha256"]) for one in said],
                 "begin": _files(members) if self._params.technique in BEGUN else [],
+                "teachers": self._params.model_dump(),
                 "seed": self.members[0].facts["seed"],
                 "fold": fold,
             },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,8 @@ def test_a_student_goes_on_from_its_members_in_smaller_steps_or_is_trained_as_pl
     encoder = student_params(Params(technique="contrastive", frozen_layers=2))
     assert (encoder.technique, encoder.frozen_layers) == ("fine_tuning", 2)
     assert encoder.learning_rate < STUDENT.learning_rate / 2
-    for technique in ("features", "lora", "prefix_tuning"):
+    assert student_params(Params(technique="lora", frozen_layers=1)).frozen_layers == 1
+    for technique in ("features", "prefix_tuning"):
         own = Params(technique=technique, starting_weights="domain_adapted", augmentation="typos", learning_rate=0.05)
         student = student_params(own)
         assert student.technique == "fine_tuning"
@@ -213,15 +215,18 @@ def test_what_a_committee_says_of_held_out_rows_is_not_read(
     assert lessons[0]["value"] == lessons[1]["value"], "which is measured by labels"
 
 
-@pytest.mark.parametrize("name", ["plain", "contrastive"])
+@pytest.mark.parametrize("name", ["plain", "contrastive", "lora"])
 def test_a_student_that_begins_with_its_members_weights_knows_what_they_know(worker: TrialWorker, name: str) -> None:
-    params = {"technique": "contrastive"} if name == "contrastive" else {}
+    params: dict[str, Any] = {"technique": "fine_tuning" if name == "plain" else name}
+    if name == "lora":
+        params |= {"num_train_epochs": 20, "lora_r": 16}
     last = trained(worker, params, 20)
     said = answered(worker, params, last, 20)
     begin = [(last["checkpoint"], last["checkpoint_sha256"])] * 2
-    steps = {"learning_rate": 5e-4, "max_steps": 4} if name == "plain" else {"learning_rate": 2e-3, "max_steps": 20}
-    short = {**FAST, **steps}  # of a contrastive member the head is to be learned
-    told = [worker.teach(name, TINY, short, [said], seed=0, fold=0, begin=one)["loss"] for one in ([], begin)]
+    few, more = {"learning_rate": 5e-4, "max_steps": 4}, {"learning_rate": 2e-3, "max_steps": 20}
+    short = {**FAST, **(more if name == "contrastive" else few)}  # whose member's head is to be learned
+    taught = partial(worker.teach, name, TINY, short, [said], seed=0, fold=0, teachers={**FAST, **params})
+    told = [taught(begin=one)["loss"] for one in ([], begin)]
     assert told[1] < told[0] - 0.05, "in so few steps nothing is learned from the start"
 
 
