@@ -11,8 +11,9 @@ import numpy as np
 
 from automl.backbones import Backbone
 from automl.params import Params
-from automl.prepare import Prepared
+from automl.prepare import Prepared, describe_data
 from automl.records import Report, Rows
+from automl.tuning.warm_start import Taken, in_order, warm_start
 
 START_SECONDS = 25  # Ray, workers, the test split and the folder
 PROBE_ROWS = 64  # for four epochs: some seconds
@@ -23,14 +24,22 @@ KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in t
 def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]:
     """The configurations that the study would try first, as Optuna names their params.
 
-    These are its recipes, then what the sampler proposes unseen.
+    These are what it takes from others, its recipes, then what the sampler proposes unseen.
     """
     from automl.tuning.proposals import Proposer
 
     space = prepared.space
-    proposer, recipes = Proposer(space, prepared.request.seed), space.recipes()
+    proposer, recipes = Proposer(space, prepared.request.seed), in_order(planned_warm_start(prepared), space.recipes())
     proposed = [proposer.propose() for _ in range(count - len(recipes))]
-    return (recipes + proposed)[:count]
+    return [dict(one) for one in [*recipes, *proposed][:count]]
+
+
+def planned_warm_start(prepared: Prepared) -> list[Taken]:
+    """What the study would take from others."""
+    if not prepared.request.warm_start:
+        return []
+    facts = {"kind": prepared.kind.name, "model": ", ".join(prepared.models), "data": describe_data(prepared)}
+    return warm_start(prepared.storage, prepared.study_name, facts, prepared.space)
 
 
 def forecast(prepared: Prepared) -> str:

@@ -25,6 +25,7 @@ from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.tuning.policy import Policy
+from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, judge
 from automl.workload import adaptation_of
 
@@ -78,6 +79,7 @@ def finish(
         "original": None if kept is None else _original_facts(kept, prepared),
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
+        "warm_start": study.facts.get(WARM_START, []),
         "domain_adaptation": adaptation_of(study, backbone),
         "model": backbone.checkpoint.name,
         "models": prepared.models,

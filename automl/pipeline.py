@@ -9,20 +9,21 @@ import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import OutputError
 from automl.prepare import RUNS, Prepared, describe_data, versions
-from automl.progress import PhaseStarted, Progress, StudyStarted
+from automl.progress import Notice, PhaseStarted, Progress, StudyStarted
 from automl.records import State
 from automl.selection import best_trial
 from automl.study import Study, open_study, readable_url
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
+    from automl.tuning.warm_start import Taken
 
-MORE_SEEDS = 2  # with which finalists are trained on a single held-out split; with folds each brings its own
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
@@ -37,7 +38,8 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         NothingUsable: no trial was completed.
     """
     from automl.tuning.plan import Search
-    from automl.tuning.policy import Policy
+    from automl.tuning.policy import make_policy
+    from automl.tuning.warm_start import in_order
     from automl.verdict import measured_baselines
     from automl.workload import CACHE, CHECKPOINTS
 
@@ -51,14 +53,13 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     ):
         resumed = study.recover()
         _record_facts(study, prepared)
-        policy = Policy(
-            prepared.splits.n_folds,
-            request.seed,
-            prepared.space.recipes(),
-            repeats=MORE_SEEDS if prepared.splits.n_folds == 1 else 1,
+        policy = make_policy(
+            prepared.space,
+            n_folds=prepared.splits.n_folds,
+            seed=request.seed,
             budget=request.budget,
-            arm_of=prepared.space.arm_of,
-            arms=[arm.name for arm in prepared.space.arms],
+            held_out=int((prepared.splits.folds == 0).sum()),
+            recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
         plan = Search(
             study,
@@ -139,6 +140,24 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
     for name, value in facts.items():
         if study.facts.get(name) != value:
             study.record(name, value)
+
+
+def _taken(study: Study, prepared: Prepared, progress: Progress) -> list[Taken]:
+    """What the study took from others when it began; it does so once, whatever becomes of them."""
+    from automl.tuning.warm_start import WARM_START, recorded, warm_start
+
+    if prepared.request.warm_start and WARM_START not in study.facts:
+        if study.trials():
+            progress.emit(Notice("warning", f"--warm-start: {study.name} began without it, and goes on as it began"))
+        else:
+            found = warm_start(prepared.storage, study.name, study.facts, prepared.space)
+            study.record(WARM_START, [asdict(one) for one in found])
+    taken = recorded(study.facts)
+    if study.facts.get(WARM_START) == []:
+        progress.emit(Notice("info", "warm start: no other study has a configuration for this search space"))
+    for one in taken:
+        progress.emit(Notice("info", f"warm start: {one}"))
+    return taken
 
 
 def _gpus_per_trial(wanted: float | None) -> float:

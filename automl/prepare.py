@@ -42,6 +42,7 @@ class Request:
     search_space: str = "default"
     time_limit: float | None = None
     target: float | None = None
+    warm_start: bool = False
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
@@ -76,7 +77,7 @@ class Prepared:
     splits: Splits
     space: BoundSpace
     backbones: Mapping[str, Backbone]  # by their short names, in the order of the request
-    unlabelled: tuple[str, ...] = ()  # further texts, for domain adaptation
+    unlabelled: tuple[str, ...] = ()  # further texts, for the last lesson and domain adaptation
     translators: Translators | None = None  # of back_translation
 
     def backbone_of(self, optuna_params: Mapping[str, Any]) -> Backbone:
@@ -91,12 +92,13 @@ class Prepared:
     @property
     def identity(self) -> dict[str, str]:
         """Fingerprints of what is searched over; a study never holds two."""
-        tokens = " ".join(str(one.max_length) for one in self.backbones.values())
+        tokens = max(one.max_length for one in self.backbones.values())
         data = f"{self.splits.fingerprint} {tokens} tokens, seed {self.request.seed}, by {self.kind.metric}"
         if self.unlabelled:
             data += f", unlabelled {hashlib.sha256(repr(self.unlabelled).encode()).hexdigest()}"
-        models = {name: one.checkpoint.sha256 for name, one in self.backbones.items()}
-        (model,) = models.values() if len(models) == 1 else [hashlib.sha256(repr(models).encode()).hexdigest()]
+        models = {name: (one.checkpoint.sha256, one.max_length) for name, one in self.backbones.items()}
+        several = hashlib.sha256(repr(models).encode()).hexdigest()
+        model = several if len(models) > 1 else next(iter(self.backbones.values())).checkpoint.sha256
         return {
             "task": hashlib.sha256(data.encode()).hexdigest(),
             "model": model,

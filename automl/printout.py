@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.export.card import taken_from_others
 from automl.params import told
 from automl.prepare import Prepared, describe_data
 
@@ -37,6 +38,8 @@ def result_text(result: Mapping[str, Any]) -> str:
             f"test {result['metric']} {kept['test']['value']:.3f} together"
         )
     lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
+    if taken := taken_from_others(result):
+        lines.append(f"Tried first: {taken}.")
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
     ended = sum(trials.values())
@@ -57,7 +60,7 @@ def result_text(result: Mapping[str, Any]) -> str:
 
 def plan_text(prepared: Prepared) -> str:
     """What a search would do: data, splits, space, first configurations and a guess of its cost."""
-    from automl.forecast import first_configurations, forecast
+    from automl.forecast import first_configurations, forecast, planned_warm_start
 
     data, request = describe_data(prepared), prepared.request
     arms = {arm.name: prepared.space.distributions(arm.name) for arm in prepared.space.arms}
@@ -80,6 +83,7 @@ def plan_text(prepared: Prepared) -> str:
         f"Space     {prepared.space.written.name}, {len(distributions)} params searched",
         *(f"  {name:<{width}}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
+        *(f"Taken     {one}" for one in planned_warm_start(prepared)),
         "First configurations",
         *(
             "  " + ", ".join(f"{k} {short(v)}" for k, v in prepared.space.told(params).items())

@@ -95,7 +95,8 @@ def command(
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Further texts for domain adaptation: .txt with one a line, or any format of a task.",
+            help="Further texts without labels, for what is shipped to learn from and for domain adaptation: .txt with "
+            "one a line, or any format of a task.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -130,6 +131,14 @@ def command(
             help="Value of the metric at which nothing new is tried any more. (default: none)", rich_help_panel=SEARCH
         ),
     ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            help="Begin a new study with the best configurations of other studies in the same database.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of splits, sampler and training.", rich_help_panel=SEARCH)] = 0,
     workers: Annotated[
         int | None,
@@ -198,6 +207,7 @@ def command(
         search_space=search_space,
         time_limit=time_limit,
         target=target,
+        warm_start=warm_start,
         train_size=train_size,
         text_column=text_column,
         label_column=label_column,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
 
 from automl.errors import StorageError, StudyMismatch
 from automl.records import State, Trial
@@ -180,6 +183,48 @@ def study_in_memory(name: str) -> Study:
     return Study(optuna.create_study(study_name=name, storage=storage, direction="maximize"), storage)
 
 
+@dataclass(frozen=True)
+class PastStudy:
+    """What a database has of a search, to be read only; `trials` reads them now, and gives none where it cannot."""
+
+    name: str
+    facts: Mapping[str, Any]
+    trials: Callable[[], list[Trial]]
+
+
+@contextmanager
+def past_studies(url: str) -> Iterator[list[PastStudy]]:
+    """Within the block, every study that searches left in the database, the newest first. Nothing is written.
+
+    Studies of other tools are passed over. Where there is no database yet, there are none.
+
+    Raises:
+        StorageError: the database cannot be opened.
+    """
+    storage = _open_to_read(url)
+    if storage is None:
+        yield []
+        return
+    try:
+        found = [study for study in storage.get_all_studies() if IDENTITY in study.user_attrs]
+        newest_first = sorted(found, key=lambda study: study._study_id, reverse=True)
+        yield [
+            PastStudy(study.study_name, study.user_attrs, _reader(storage, study._study_id)) for study in newest_first
+        ]
+    finally:
+        _close(storage)
+
+
+def _reader(storage: optuna.storages.RDBStorage, study_id: int) -> Callable[[], list[Trial]]:
+    def trials() -> list[Trial]:
+        try:
+            return [_trial(frozen) for frozen in storage.get_all_trials(study_id, deepcopy=False)]
+        except (KeyError, ValueError):  # it was deleted a moment ago, or a later version wrote it
+            return []
+
+    return trials
+
+
 def readable_url(url: str) -> str:
     """The URL without its password, for people and logs."""
     import sqlalchemy
@@ -192,18 +237,53 @@ def readable_url(url: str) -> str:
 
 def _open_storage(url: str) -> optuna.storages.RDBStorage:
     import optuna
+
+    with _opening(url):
+        return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+
+
+def _open_to_read(url: str) -> optuna.storages.RDBStorage | None:
+    """None where no study was ever recorded."""
+    import optuna
+    import sqlalchemy
+
+    with _opening(url):
+        where = sqlalchemy.engine.make_url(url)
+        options = _engine_options(url) | {"execution_options": {"postgresql_readonly": True}}
+        if _is_sqlite(url) and where.database and not where.database.startswith("file:"):
+            if not Path(where.database).exists():
+                return None
+            where = where.set(database=f"file:{quote(where.database)}").update_query_dict({"mode": "ro", "uri": "true"})
+        engine = sqlalchemy.create_engine(where, **options)
+        recorded = sqlalchemy.inspect(engine).has_table("studies")
+        engine.dispose()
+        if not recorded:
+            return None
+        text = where.render_as_string(hide_password=False)
+        return optuna.storages.RDBStorage(text, engine_kwargs=options, skip_table_creation=True)
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Whatever goes wrong within the block is told as one line, without the password."""
     import sqlalchemy
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    sqlite = url.startswith("sqlite")
-    options: dict[str, Any] = {"connect_args": {"timeout": 60}} if sqlite else {"pool_pre_ping": True}
     try:
-        return optuna.storages.RDBStorage(url, engine_kwargs=options)
+        yield
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
         raise StorageError(
             f"--storage {readable_url(url)} cannot be opened: {_first_line(error)}; give a URL such as "
             "sqlite:///studies.db or postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
         ) from None
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    return {"connect_args": {"timeout": 60}} if _is_sqlite(url) else {"pool_pre_ping": True}
+
+
+def _is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite")
 
 
 def _close(storage: optuna.storages.BaseStorage) -> None:

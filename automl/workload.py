@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from automl.training.domain_adaptation import adapt
 from automl.training.precision import best_precision
 from automl.training.worker import BackboneSetup, WorkerSetup
 
+MOST_UNLABELLED = 16  # times the labelled rows: each member of the committee answers for all of them
 DOMAIN_ADAPTATION = "domain_adaptation"  # study fact: what it did, by SHA-256 of the encoder
 CHECKPOINTS = "checkpoints"  # in the study's folder: what trainings leave
 CACHE = "cache"  # in the study's folder: what workers share; gone when the search ends
@@ -98,7 +100,7 @@ def adaptation_of(study: Study, backbone: Backbone) -> dict[str, Any] | None:
 def _rows(
     prepared: Prepared, backbone: Backbone, tokenizer: object, progress: Progress, device: str
 ) -> tuple[Encoded, StudyData]:
-    """Every text once: the labelled rows, then the copies of each augmentation that can be chosen."""
+    """Every text once: the labelled rows, the copies of each augmentation that can be chosen, unlabelled ones."""
     labelled = prepared.splits.labelled
     parts = [encode(tokenizer, labelled.inputs, labelled.labels, backbone.max_length)]
     begin = len(labelled)
@@ -111,8 +113,16 @@ def _rows(
         parts += [encode(tokenizer, texts, labelled.labels, backbone.max_length) for texts in made]
         copies[name] = begin + np.arange(len(made) * len(labelled)).reshape(len(made), len(labelled))
         begin += copies[name].size
+    if further := _some(prepared.unlabelled, MOST_UNLABELLED * len(labelled), prepared.request.seed):
+        parts.append(encode(tokenizer, further, np.full(len(further), -1), backbone.max_length))
     rows = concatenate(parts)
-    return rows, StudyData(rows, prepared.splits.folds, 0, copies)
+    return rows, StudyData(rows, prepared.splits.folds, 0, copies, unlabelled=len(further))
+
+
+def _some(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    """At most so many of the texts, in their order: a file may be sorted, so they are drawn."""
+    drawn = np.random.default_rng(seed).permutation(len(texts))[:count]
+    return [texts[place] for place in sorted(drawn)]
 
 
 def _copies(prepared: Prepared, name: str, resources: Resources) -> list[list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automl.progress import TrialEnded
@@ -14,7 +14,7 @@ from automl.study import Study, study_in_memory
 from automl.tuning.configurations import configurations
 from automl.tuning.curves import Recorded, Table, nearest_in
 from automl.tuning.plan import Search
-from automl.tuning.policy import SEARCH, Job, Policy
+from automl.tuning.policy import SEARCH, Job, Policy, make_policy
 from automl.tuning.simulate import Usage, Workers, simulate
 from automl.tuning.simulated_work import Clock
 
@@ -83,8 +83,7 @@ class OneCell:
 
 def ours(known: Recording, seed: int, budget: int) -> Policy:
     """The product's, as `automl.pipeline` makes it, over as many folds as were recorded."""
-    arms = [arm.name for arm in known.space.arms]
-    return Policy(known.cells, seed, known.space.recipes(), budget=budget, arm_of=known.space.arm_of, arms=arms)
+    return replace(make_policy(known.space, n_folds=known.cells, seed=seed, budget=budget), repeats=0)
 
 
 def without_recipes(known: Recording, seed: int, budget: int) -> Policy:
@@ -94,8 +93,7 @@ def without_recipes(known: Recording, seed: int, budget: int) -> Policy:
 
 def without_race(known: Recording, seed: int, budget: int) -> OneCell:
     """The best on the first cell wins."""
-    arms = [arm.name for arm in known.space.arms]
-    return OneCell(Policy(1, seed, known.space.recipes(), budget=0, arm_of=known.space.arm_of, arms=arms))
+    return OneCell(replace(make_policy(known.space, n_folds=1, seed=seed), repeats=0))
 
 
 def at_random(known: Recording, seed: int, budget: int) -> OneCell:

@@ -273,6 +273,12 @@ def test_the_dry_run_over_several_models_tells_of_each(command: Command, tmp_pat
         assert part in text
 
 
+def test_a_plan_that_would_take_from_other_studies_makes_no_database_for_it(command: Command, tmp_path: Path) -> None:
+    code, text = command("--dry-run", "--warm-start", task=write_csv(tmp_path / "rows.csv", make_rows(100)))
+    assert code == 0
+    assert "Taken" not in text
+
+
 def test_the_help_is_quick_because_it_loads_no_heavy_library() -> None:
     code = (
         "import sys, runpy; sys.argv = ['x', '--help']\n"

@@ -133,7 +133,8 @@ def test_a_search_over_several_models_is_known_by_all_of_them(prepared: Callable
     assert both.identity["model"] not in others, "in this order, too: the choice between arms has it"
     assert both.identity["model"] == prepared("small,deep").identity["model"]
     assert {name: both.identity[name] for name in both.identity if name != "model"} == {
-        "task": hashlib.sha256(f"{both.splits.fingerprint} 64 64 tokens, seed 0, by accuracy".encode()).hexdigest(),
+        "task": hashlib.sha256(f"{both.splits.fingerprint} 64 tokens, seed 0, by accuracy".encode()).hexdigest(),
         "search space": both.space.written.digest,
     }
     assert both.backbone_of({"arm": "deep"}).depth == 5
+    assert prepared("small,deep", max_length=30).identity["model"] != both.identity["model"]

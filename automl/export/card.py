@@ -37,7 +37,7 @@ for new data. The {test_rows} test rows took no part in any choice.
 ## How it was made
 
 - Data: {source}; {labelled_rows} labelled and {test_rows} test rows, fingerprint `{fingerprint}`.{licence}
-- Compared on: {compared}.
+- Compared on: {compared}.{warm_start}
 - Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.{searched}
 - Shipped: {shipped}.
 - Texts are read up to {max_length} tokens.
@@ -92,6 +92,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         high=f"{result['estimate']['high']:.3f}",
         no_better=_no_better(result["not_distinguishable_from"]),
         compared=result["data"]["compared"],
+        warm_start=f"\n- Tried first: {taken}." if (taken := taken_from_others(result)) else "",
         labelled_rows=result["data"]["rows"]["labelled"],
         test_rows=result["data"]["rows"]["test"],
         fingerprint=result["data"]["fingerprint"][:16],
@@ -104,6 +105,13 @@ def write_card(result: Mapping[str, Any]) -> str:
         shipped=result["shipped"],
         max_length=result["max_length"],
         command=result["command"],
+    )
+
+
+def taken_from_others(result: Mapping[str, Any]) -> str:
+    """Which configurations of other studies were tried first; nothing where there were none."""
+    return ", ".join(
+        f"the configuration of trial {one['trial']} of study {one['study']}" for one in result["warm_start"]
     )
 
 

@@ -82,6 +82,19 @@ class BoundSpace:
         """The name of the arm that a trial of this space is in."""
         return str(optuna_params[ARM]) if len(self.arms) > 1 else self.arms[0].name
 
+    def has(self, optuna_params: Mapping[str, Any]) -> bool:
+        """Whether these params, by Optuna's names, are those that an arm of this space searches, within bounds."""
+        from optuna.trial import TrialState, create_trial
+
+        if len(self.arms) > 1 and optuna_params.get(ARM) not in [arm.name for arm in self.arms]:
+            return False
+        distributions = self.distributions(self.arm_of(optuna_params))
+        try:
+            create_trial(state=TrialState.WAITING, params=dict(optuna_params), distributions=distributions)
+        except ValueError:
+            return False
+        return True
+
     def model_of(self, optuna_params: Mapping[str, Any]) -> str:
         """The name of the encoder that a trial of this space trains."""
         return self._arm(self.arm_of(optuna_params)).model

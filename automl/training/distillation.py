@@ -15,11 +15,13 @@ from automl.models.shape import settled
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.training.contrastive import encode_texts
+from automl.training.data import TrainingData
 from automl.training.features import cls_place, select
 from automl.training.heads import load_head
 from automl.training.loop import predict_logits, train
 from automl.training.precision import by_columns, computing_in
 from automl.training.restored import mean_tensors, restored
+from automl.training.schedules import total_steps
 from automl.training.techniques import HEAD, Base, Finished, Trainer
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 NOT_EXPRESSIBLE = ("features", "contrastive")  # techniques whose head is not the model's own: transformers has no class
 BEGUN = ("fine_tuning", "contrastive")  # techniques whose models' weights a student can begin with
+LONGER = 4  # times the steps of a lesson on the labelled rows alone, at most
 STUDENT = Params(
     learning_rate=3e-4,
     layerwise_lr_decay=0.8,
@@ -58,7 +61,7 @@ def student_params(params: Params) -> Params:
 def answers(
     trainer: Trainer, base: Base, params: Params, tensors: Mapping[str, torch.Tensor], precision: str
 ) -> np.ndarray:
-    """What a trial's model says of every row of the study, altered copies included: logits, [rows, labels].
+    """What a trial's model says of every row of the study, copies and unlabelled ones included: logits, [rows, labels].
 
     Args:
         tensors: what the trial left.
@@ -67,8 +70,9 @@ def answers(
     everything = np.arange(len(data.rows))
     own = {name.removeprefix(HEAD): t.numpy() for name, t in tensors.items() if name.startswith(HEAD)}
     if params.technique == "features":
-        states = trainer.pooled_states(base, precision)[params.pooling]
-        return load_head(own).logits(select(states, params.feature_source))
+        parts = [rows for rows in (data.trial_rows, data.unlabelled_rows) if len(rows)]
+        states = [trainer.pooled_states(base, precision, rows)[params.pooling] for rows in parts]
+        return np.concatenate([load_head(own).logits(select(part, params.feature_source)) for part in states])
     model = restored(base, params, tensors)
     with computing_in(model, precision):
         if params.technique != "contrastive":
@@ -104,12 +108,19 @@ def teach(
         fold: what is held out, to see how well it works; None for the student that is shipped.
         begin: models whose mean it begins with; none: the pretrained weights.
     """
-    params = settled(params, base.model)
+    data = trainer.data.lesson(fold)
+    params = settled(scheduled(params, data), base.model)
     model = restored(base, params, mean_tensors(begin) if begin else {}, seed)
     by_columns(model)
-    data = trainer.data.fold(fold)
     cached = trainer.states(model, base, params, data, precision)
     for item in train(
         model, params, data, trainer.kind, seed=seed, precision=precision, cached=cached, targets=targets
     ):
         yield Finished(item, trained_tensors(model)) if isinstance(item, TrialResult) else item
+
+
+def scheduled(params: Params, data: TrainingData) -> Params:
+    """The student's params with its number of steps, in which rows without a label are counted up to a bound."""
+    rows = len(data.training_rows(params))
+    alone = total_steps(params, rows - len(data.unlabelled))
+    return params.model_copy(update={"max_steps": min(total_steps(params, rows), LONGER * alone)})

@@ -26,7 +26,7 @@ from automl.training.optimizer import Optimizer
 from automl.training.pause import Paused, Position, go_on, pause
 from automl.training.precision import computing_in
 from automl.training.regularisers import Averager, Pair, mixout, mixup_loss, mixup_pair
-from automl.training.schedules import factor, unfrozen_from
+from automl.training.schedules import factor, total_steps, unfrozen_from
 from automl.training.weights import MasterWeights
 
 if TYPE_CHECKING:
@@ -84,15 +84,14 @@ def train(
     torch.manual_seed(seed)
     device = str(next(model.parameters()).device)
     rows = data.training_rows(params)
-    row_labels = data.rows.labels[rows]
+    row_labels = (data.rows.labels if targets is None else targets.argmax(axis=1))[rows]
     labels = torch.from_numpy(data.rows.labels if targets is None else targets).to(device)
     recipe = LossRecipe(params.label_smoothing_factor, params.focal_gamma)
     if params.class_weights != "none":
         weights = label_weights(row_labels, model.config.num_labels, params.class_weights)
         recipe = replace(recipe, label_weights=torch.from_numpy(weights).to(device))
-    batches_per_epoch = math.ceil(len(rows) / params.per_device_train_batch_size)
     patience = params.early_stopping_patience if len(data.held_out) else 0
-    total = params.max_steps or max(batches_per_epoch * params.num_train_epochs, params.min_steps)
+    total = total_steps(params, len(rows))
     evaluate_at = {max(1, math.ceil(total * step / STEPS)): step for step in EVALUATED_STEPS}
 
     depth = len(encoder_layers(model))
@@ -101,7 +100,7 @@ def train(
     averager = Averager(optimizer.weights.flats, params.weight_averaging, params.ema_decay, total)
     mixing = torch.Generator(device).manual_seed(seed)
 
-    batches = _batches(data, rows, params, np.random.default_rng(seed))
+    batches = _batches(data, rows, row_labels, params, np.random.default_rng(seed))
     loss_sum, since = torch.zeros((), device=device), 0
     unlike = collate(data.rows, rows[np.argsort(data.rows.lengths[rows])[[0, -1]]], data.pad_token_id, device)
     with first_token_alone(model, unlike), computing_in(model, precision), replaying(model, cached) as replay:
@@ -208,9 +207,15 @@ def predict_logits(
     return result[np.argsort(np.concatenate(order))]
 
 
-def _batches(data: TrainingData, rows: np.ndarray, params: Params, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Batches of row numbers, epoch after epoch without end."""
-    labels, lengths = data.rows.labels[rows], data.rows.lengths[rows]
+def _batches(
+    data: TrainingData, rows: np.ndarray, labels: np.ndarray, params: Params, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Batches of row numbers, epoch after epoch without end.
+
+    Args:
+        labels: of these rows, which balanced sampling goes by.
+    """
+    lengths = data.rows.lengths[rows]
     while True:
         epoch = balanced_epoch(labels, rng) if params.balanced_sampling else np.arange(len(rows))
         for index in training_batches(lengths[epoch], params.per_device_train_batch_size, rng):

@@ -59,7 +59,7 @@ class Trainer:
     data: StudyData
     kind: Kind
     cache: Path | None
-    features: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # starting weights -> pooling -> states
+    features: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)  # weights, first row -> states
 
     def train(
         self,
@@ -114,7 +114,7 @@ class Trainer:
         self, base: Base, params: Params, data: TrainingData, seed: int, precision: str
     ) -> Iterator[Report | Finished]:
         labels = base.model.config.num_labels
-        states = self.pooled_states(base, precision)
+        states = self.pooled_states(base, precision, self.data.trial_rows)
         training = train_features(states, params, data, self.kind, seed=seed, n_labels=labels)
         yield from _finished_with_head(training, dict)
 
@@ -140,22 +140,25 @@ class Trainer:
                 pad_token_id=self.data.pad_token_id,
             )
 
-    def pooled_states(self, base: Base, precision: str) -> dict[str, np.ndarray]:
-        """What the frozen encoder says of every row of the study, by pooling: [rows, layers + 1, width]."""
+    def pooled_states(self, base: Base, precision: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What the frozen encoder says of the rows, by pooling: [rows, layers + 1, width].
+
+        Args:
+            rows: those that trials see, or all others.
+        """
 
         def compute() -> dict[str, np.ndarray]:
             model = copy.deepcopy(base.model)
             with computing_in(model, precision):
-                return pooled_states(model, self.data.rows, np.arange(len(self.data.rows)), self.data.pad_token_id)
+                return pooled_states(model, self.data.rows, rows, self.data.pad_token_id)
 
-        if base.sha256 not in self.features:
-            key = fingerprint(self.data.rows, base.sha256, precision)
-            self.features[base.sha256] = (
-                compute()
-                if self.cache is None
-                else shared_arrays(self.cache, key, POOLINGS, len(self.data.rows), compute)
+        part = base.sha256, int(rows[0])
+        if part not in self.features:
+            key = fingerprint(self.data.rows, *part, precision)
+            self.features[part] = (
+                compute() if self.cache is None else shared_arrays(self.cache, key, POOLINGS, len(rows), compute)
             )
-        return self.features[base.sha256]
+        return self.features[part]
 
 
 def fresh_copy(base: Base, seed: int) -> Any:

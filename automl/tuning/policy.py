@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from automl.records import State, Trial
+from automl.spaces import BoundSpace
 from automl.tuning.configurations import Cell, Configuration, configurations
 from automl.tuning.pruning import standing, stopped_too_early
 
@@ -20,6 +21,7 @@ MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
 PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
+MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
 
 
@@ -43,8 +45,8 @@ class Policy:
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
-        arms: all techniques, cheap ones first. So many of the recipes are their defaults, which are always tried.
-            None: the techniques are equals.
+        arms: all techniques, cheap ones first; none where they are equals.
+        resolution: standard error of a value in one cell, at most.
     """
 
     n_folds: int
@@ -54,6 +56,7 @@ class Policy:
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
     arms: Sequence[str] = ()
+    resolution: float = 0.0
 
     @property
     def finalists(self) -> int:
@@ -92,28 +95,31 @@ class Policy:
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
         """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
 
-        Chance does not favour it, for the cheap ones were tried oftener; what cannot be told apart is decided by cost.
+        It has to lead by what chance hardly gives on so few rows: what cannot be told apart is decided by cost.
         """
         first = self.cells[:1]
         best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
         values = [best.get(arm, -math.inf) for arm in self.arms]
-        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place])]
+        lead = self.resolution / 2
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place]) + lead]
 
     def settled(self, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
         first = self.cells[0]
         ended = [one for one in found if one.trials[first].state not in (State.RUNNING, State.WAITING)]
-        proposed = ended[len(self.recipes) :][-PATIENCE:]
+        recipes = {_key(recipe) for recipe in self.recipes}
+        proposed = [one for one in ended if _key(one.params) not in recipes][-PATIENCE:]
         ranked = sorted((one for one in ended if one.complete([first])), key=lambda one: one.worth([first]))
         best = {one.number for one in ranked[-3:]}
         return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
 
     def _search(self, found: Sequence[Configuration]) -> Job:
         first = self.cells[0]
-        tried, worthwhile = {_key(one.params) for one in found}, self.worthwhile(found)
-        for place, recipe in enumerate(self.recipes):
-            earned = place < len(self.arms) or not self.arms or self.arm_of(recipe) in worthwhile
-            if earned and _key(recipe) not in tried:
+        tried, known = {_key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
+        worthwhile = self.worthwhile(found) or known
+        for recipe in self.recipes:  # of each technique the first one, and further ones where it has earned them
+            arm = self.arm_of(recipe)
+            if (arm not in known or arm in worthwhile) and _key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
         for one, share_above, company in self._stopped(found):
             if stopped_too_early(share_above, company):
@@ -210,6 +216,28 @@ class Policy:
         """Of the budget, what may be spent on trying: the race to its end must fit into the rest."""
         race = self.finalists * (len(self.cells) - 1)
         return min(SEARCH_SHARE, max(1 - race / self.budget, 0.0)) if self.budget else SEARCH_SHARE
+
+
+def make_policy(
+    space: BoundSpace,
+    *,
+    n_folds: int,
+    seed: int,
+    budget: int = 0,
+    recipes: Sequence[Mapping[str, Any]] | None = None,
+    held_out: int = 0,
+) -> Policy:
+    """The policy of a search over a space.
+
+    Args:
+        n_folds: 1 for a single held-out part, on which finalists get further seeds.
+        recipes: what is tried first; None: the space's own.
+        held_out: rows of a fold; 0 takes values for exact.
+    """
+    own = space.recipes() if recipes is None else recipes
+    repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
+    resolution = math.sqrt(0.25 / held_out) if held_out else 0.0  # of a share of rows, as accuracy is
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], resolution)
 
 
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

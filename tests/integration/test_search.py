@@ -12,7 +12,6 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -258,18 +257,6 @@ def test_another_model_under_the_same_name_is_refused_with_both_fingerprints(pla
     assert refused.code == 2
     assert f"study '{name}' was made from another model" in refused.errors
     assert len(place.trials()) == count
-
-
-def test_a_seed_and_one_worker_give_the_same_trials_and_winner(tmp_path: Path) -> None:
-    def story(name: str) -> list[Any]:
-        (tmp_path / name).mkdir()
-        place = make_workplace(tmp_path / name)
-        run = place.run(budget=6, workers=1, seed=3)
-        assert run.code == 0, run.errors
-        trials = [(t.params, t.state.name, t.intermediate_values, place_of(t)) for t in place.trials()]
-        return [trials, *(run.result[same] for same in ("winner", "estimate", "test", "shipped"))]
-
-    assert story("one") == story("two")
 
 
 def test_a_study_on_postgresql_goes_on_too(workplace: Workplace) -> None:

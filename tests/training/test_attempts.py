@@ -13,6 +13,7 @@ import pytest
 from automl.training.pause import Paused
 from automl.training.pause_file import pause_path, read_pause, write_pause
 from automl.training.worker import TrialWorker, WorkerSetup
+from tests.training.conftest import TINY
 
 PARAMS: dict[str, Any] = {
     "learning_rate": 5e-3,
@@ -37,7 +38,9 @@ def expected(setup: WorkerSetup) -> dict[str, Any]:
 
 def stop(worker: TrialWorker, number: int, step: int, params: dict[str, Any] = PARAMS, **order: Any) -> None:
     """Stop a trial as the executor does: by closing its generator."""
-    work = worker.work({"job": "trial", "number": number, "params": params, "seed": 0, "fold": 0, **order})
+    work = worker.work(
+        {"job": "trial", "number": number, "model": TINY, "params": params, "seed": 0, "fold": 0, **order}
+    )
     for report in work:
         if report["step"] == step:
             break
@@ -45,7 +48,7 @@ def stop(worker: TrialWorker, number: int, step: int, params: dict[str, Any] = P
 
 
 def end(worker: TrialWorker, number: int, params: dict[str, Any] = PARAMS, **order: Any) -> dict[str, Any]:
-    order = {"job": "trial", "number": number, "params": params, "seed": 0, "fold": 0, **order}
+    order = {"job": "trial", "number": number, "model": TINY, "params": params, "seed": 0, "fold": 0, **order}
     *reports, last = worker.work(order)
     assert {report["resumed_step"] for report in reports} <= {last["resumed_step"]}
     assert all(report["step"] > last["resumed_step"] for report in reports)
@@ -79,10 +82,12 @@ def test_another_trial_and_another_process_can_continue_it(
 
 
 def test_its_own_state_counts_more_than_that_of_the_one_it_continues(
-    worker: TrialWorker, expected: dict[str, Any]
+    worker: TrialWorker, expected: dict[str, Any], tmp_path: Path
 ) -> None:
     stop(worker, 7, 2)
+    before = pause_path(tmp_path, 7).read_bytes()
     stop(worker, 9, 4, resume=7)
+    assert pause_path(tmp_path, 7).read_bytes() == before != pause_path(tmp_path, 9).read_bytes()
     assert_same(end(worker, 9, resume=7), expected, 4)
 
 
@@ -114,16 +119,20 @@ def of_another_precision(path: Path, worker: TrialWorker) -> None:
     stop(TrialWorker(replace(worker._setup, precision="bfloat16")), 7, 4)
 
 
+def changed(worker: TrialWorker, **what: Any) -> WorkerSetup:
+    return replace(worker._setup, backbones={TINY: replace(worker._setup.backbones[TINY], **what)})
+
+
 def of_other_labels(path: Path, worker: TrialWorker) -> None:
-    data = worker._setup.data
+    data = worker._setup.backbones[TINY].data
     rows = replace(data.rows, labels=1 - data.rows.labels)
-    stop(TrialWorker(replace(worker._setup, data=replace(data, rows=rows))), 7, 4)
+    stop(TrialWorker(changed(worker, data=replace(data, rows=rows))), 7, 4)
 
 
 def of_other_words(path: Path, worker: TrialWorker) -> None:
-    used = worker._setup.used_tokens.copy()
+    used = worker._setup.backbones[TINY].used_tokens.copy()
     used[-1] += 1
-    stop(TrialWorker(replace(worker._setup, used_tokens=used)), 7, 4)
+    stop(TrialWorker(changed(worker, used_tokens=used)), 7, 4)
 
 
 def that_does_not_fit(path: Path, worker: TrialWorker) -> None:
@@ -166,7 +175,7 @@ def test_without_a_good_state_of_its_own_training_it_begins_anew(
 @pytest.mark.parametrize("technique", ["features", "contrastive"])
 def test_techniques_with_loops_of_their_own_begin_anew(worker: TrialWorker, tmp_path: Path, technique: str) -> None:
     params = {"technique": technique, "num_train_epochs": 1}
-    work = worker.run(7, params, seed=0)
+    work = worker.run(7, TINY, params, seed=0)
     next(work)
     work.close()
     assert list(tmp_path.iterdir()) == []
@@ -174,7 +183,7 @@ def test_techniques_with_loops_of_their_own_begin_anew(worker: TrialWorker, tmp_
 
 
 def test_a_trial_that_ended_leaves_no_state(worker: TrialWorker, tmp_path: Path) -> None:
-    work = worker.run(7, PARAMS, seed=0)
+    work = worker.run(7, TINY, PARAMS, seed=0)
     while not next(work).get("final"):
         pass
     work.close()
@@ -182,7 +191,7 @@ def test_a_trial_that_ended_leaves_no_state(worker: TrialWorker, tmp_path: Path)
 
 
 def test_a_trial_that_was_stopped_before_it_began_leaves_none_either(worker: TrialWorker, tmp_path: Path) -> None:
-    worker.run(7, PARAMS, seed=0).close()
+    worker.run(7, TINY, PARAMS, seed=0).close()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -44,6 +45,20 @@ def test_no_altered_copy_of_a_held_out_row_is_trained_on(study: StudyData, fold:
     assert len(seen) == (1 + copies) * len(data.train)
     assert not set(seen % 6) & set(data.held_out.tolist()), "row i, and its copies i + 6 and i + 12"
     assert data.training_rows(Params()).tolist() == data.train.tolist()
+
+
+@pytest.mark.parametrize("fold", [0, None])
+def test_rows_without_a_label_are_part_of_a_lesson_and_of_no_trial(study: StudyData, fold: int | None) -> None:
+    more = replace(study, rows=replace(study.rows, starts=np.arange(24), labels=np.append(study.rows.labels, [-1] * 5)))
+    more = replace(more, unlabelled=5)
+    augmented = Params(augmentation="typos")
+    trial, lesson = more.fold(fold), more.lesson(fold)
+    for params in (Params(), augmented):
+        assert trial.training_rows(params).tolist() == study.fold(fold).training_rows(params).tolist()
+        seen = lesson.training_rows(params).tolist()
+        assert seen == [*trial.training_rows(params), 18, 19, 20, 21, 22]
+    assert lesson.held_out.tolist() == trial.held_out.tolist()
+    assert [*more.trial_rows, *more.unlabelled_rows] == list(range(23))
 
 
 def test_the_judge_says_what_share_is_right_and_how_surely(study: StudyData) -> None:

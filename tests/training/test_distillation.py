@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from automl.data.batches import concatenate, encode
 from automl.errors import NothingUsable
 from automl.export.folder import build_model
 from automl.models import checkpoint
@@ -17,14 +19,16 @@ from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
 from automl.training.data import StudyData, TrainingData
-from automl.training.distillation import STUDENT, student_params, targets
+from automl.training.distillation import LONGER, STUDENT, scheduled, student_params, targets
 from automl.training.keep import read_logits, write_logits
 from automl.training.loop import predict_logits
 from automl.training.worker import TrialWorker, WorkerSetup
-from tests.training.conftest import LABELS, TINY, backbone_setup
+from tests.tiny import make_rows
+from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
 
 KIND = kind_of("classification")
-FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
+FURTHER, KNOWN = 100, 20  # texts without a label, and how many of them are labelled ones once more
+FAST: dict[str, Any] = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
 EXPRESSIBLE = {
     "fine_tuning": {"frozen_layers": 1, "reinitialized_layers": 1},
     "lora": {"technique": "lora", "frozen_layers": 1},
@@ -41,11 +45,7 @@ WITH_HEADS = {
 }
 
 
-@pytest.fixture(scope="module")
-def worker(
-    found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
-) -> TrialWorker:
-    folder = tmp_path_factory.mktemp("trials")
+def worker_for(found: checkpoint.Checkpoint, study_data: StudyData, folder: Path) -> TrialWorker:
     setup = WorkerSetup(
         backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
@@ -57,6 +57,32 @@ def worker(
         precision="float32",
     )
     return TrialWorker(setup)
+
+
+@pytest.fixture(scope="module")
+def worker(
+    found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
+) -> TrialWorker:
+    return worker_for(found, study_data, tmp_path_factory.mktemp("trials"))
+
+
+def further_rows() -> list[dict[str, str]]:
+    return [*make_rows(TRAIN)[:KNOWN], *make_rows(FURTHER - KNOWN, seed=5)]
+
+
+def with_unlabelled(found: checkpoint.Checkpoint, data: StudyData, label: int = -1) -> StudyData:
+    """The same study with further texts at the end; the first of them are labelled ones once more."""
+    texts = [row["text"] for row in further_rows()]
+    further = encode(checkpoint.load_tokenizer(found), texts, np.full(FURTHER, label), 32)
+    return replace(data, rows=concatenate([data.rows, further]), unlabelled=FURTHER)
+
+
+@pytest.fixture(scope="module")
+def reader(
+    found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
+) -> TrialWorker:
+    """A worker whose study has texts without a label, too."""
+    return worker_for(found, with_unlabelled(found, study_data), tmp_path_factory.mktemp("reader"))
 
 
 def trained(worker: TrialWorker, params: Mapping[str, Any], number: int = 0, seed: int = 0) -> dict[str, Any]:
@@ -211,3 +237,66 @@ def test_lessons_are_reproducible_and_altered_copies_are_part_of_them(
 def test_answers_that_were_changed_teach_nothing(worker: TrialWorker, committee: list[tuple[str, str]]) -> None:
     with pytest.raises(NothingUsable, match="hash differs"):
         worker.teach("none", TINY, FAST, [committee[0], (committee[1][0], committee[0][1])], seed=0, fold=None)
+
+
+@pytest.mark.parametrize("params", [EXPRESSIBLE["fine_tuning"], WITH_HEADS["features"], WITH_HEADS["contrastive"]])
+def test_members_answer_for_texts_without_a_label_which_their_trials_never_saw(
+    worker: TrialWorker, reader: TrialWorker, study_data: StudyData, params: dict[str, Any]
+) -> None:
+    without, beside = trained(worker, params), trained(reader, params)
+    for same in ("checkpoint_sha256", "predictions_sha256", "train_examples"):
+        assert beside[same] == without[same]
+    logits = read(answered(reader, params, beside))
+    known = read(answered(worker, params, without))
+    assert len(logits) == len(known) + FURTHER
+    np.testing.assert_allclose(logits[: len(known)], known, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(logits[len(known) :][:KNOWN], known[:KNOWN], rtol=1e-3, atol=1e-3)
+
+
+def test_a_student_learns_what_its_committee_says_of_texts_without_a_label(
+    reader: TrialWorker, found: checkpoint.Checkpoint, study_data: StudyData, tmp_path: Path
+) -> None:
+    # Of these texts alone the committee knows anything.
+    rows = with_unlabelled(found, study_data).rows
+    said = np.zeros((len(rows), 2), np.float32)
+    right = np.array([LABELS.index(row["label"]) for row in further_rows()])
+    said[-FURTHER:] = np.where(right[:, None] == np.arange(2), 4.0, -4.0)
+    committee = [(str(tmp_path / "said.logits"), write_logits(tmp_path / "said.logits", said))]
+    rehearsal = reader.teach("rehearsal", TINY, {**FAST, "num_train_epochs": 15}, committee, seed=0, fold=0)
+    assert rehearsal["value"] > 0.9
+    blind = [(str(tmp_path / "blind.logits"), write_logits(tmp_path / "blind.logits", 0 * said))]
+    assert reader.teach("blind", TINY, FAST, blind, seed=0, fold=0)["value"] < 0.8
+
+
+@pytest.mark.parametrize("more", [{}, {"class_weights": "balanced", "balanced_sampling": True}])
+def test_labels_of_unlabelled_rows_are_not_read(
+    reader: TrialWorker, found: checkpoint.Checkpoint, study_data: StudyData, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    other = worker_for(found, with_unlabelled(found, study_data, label=1), tmp_path)
+    last = trained(reader, {})
+    committee = [answered(reader, {}, last)]
+    lessons = [one.teach("one", TINY, {**FAST, **more}, committee, seed=0, fold=0) for one in (reader, other)]
+    assert lessons[0]["checkpoint_sha256"] == lessons[1]["checkpoint_sha256"]
+
+
+@pytest.mark.parametrize(("epochs", "copies"), [(3, 0), (3, 1)])
+def test_every_text_is_learned_from_as_often_as_the_schedule_allows(
+    reader: TrialWorker, study_data: StudyData, tmp_path: Path, epochs: int, copies: int
+) -> None:
+    params = {**FAST, "num_train_epochs": epochs}
+    if copies:
+        params |= {"augmentation": "typos", "augmentation_copies": copies}
+    said = np.zeros((len(study_data.rows) + FURTHER, 2), np.float32)
+    committee = [(str(tmp_path / "said.logits"), write_logits(tmp_path / "said.logits", said))]
+    lesson = reader.teach("one", TINY, params, committee, seed=0, fold=0)
+    assert lesson["train_examples"] == epochs * (TRAIN * (1 + copies) + FURTHER)
+
+
+def test_a_mass_of_texts_without_a_label_does_not_make_the_lesson_endless(
+    found: checkpoint.Checkpoint, study_data: StudyData
+) -> None:
+    few = replace(study_data, folds=study_data.folds[:10], copies={}, unlabelled=len(study_data.rows) - 10)
+    params = Params(num_train_epochs=3, per_device_train_batch_size=8, min_steps=7)
+    assert scheduled(params, few.lesson(None)).max_steps == LONGER * 7
+    assert scheduled(params, replace(few, unlabelled=0).lesson(None)).max_steps == 7
+    assert scheduled(params, replace(few, unlabelled=20).lesson(None)).max_steps == 12, "3 epochs of 30 rows"

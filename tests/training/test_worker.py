@@ -72,6 +72,17 @@ def test_a_trial_leaves_no_trace_in_the_next(worker: TrialWorker) -> None:
     assert (again["value"], again["checkpoint_sha256"]) == (first["value"], first["checkpoint_sha256"])
 
 
+@pytest.mark.parametrize("recipe", [{"mixout": 0.5}, {"pretrained_decay": 0.5}])
+def test_a_head_has_no_pretrained_values_however_it_was_drawn_when_the_model_was_loaded(
+    setup: WorkerSetup, recipe: dict[str, float]
+) -> None:
+    ends = []
+    for seed in (0, 1):  # 0 is the trial's seed too: the head that it draws is the one that was loaded
+        torch.manual_seed(seed)
+        ends.append(end(TrialWorker(setup), {**recipe, "num_train_epochs": 1})["checkpoint_sha256"])
+    assert ends[0] == ends[1]
+
+
 @pytest.mark.parametrize("technique", ["fine_tuning", "features", "contrastive"])
 def test_a_trial_leaves_what_it_said_of_the_held_out_rows(
     worker: TrialWorker, data: TrainingData, technique: str

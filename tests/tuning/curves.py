@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from automl.progress import Event
@@ -11,7 +12,7 @@ from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study
 from automl.tuning.curves import Curve, Point, Recorded, Table, nearest_in
 from automl.tuning.plan import Search
-from automl.tuning.policy import Policy
+from automl.tuning.policy import make_policy
 from automl.tuning.simulate import Usage, Workers, simulate
 from automl.tuning.simulated_work import Clock
 
@@ -61,7 +62,7 @@ def make_search(
     clock = Clock()
     story = Story(clock)
     recipes = [{"learning_rate": rate} for rate in rates] or space.recipes()
-    policy = Policy(cells, seed, recipes, budget=budget, arm_of=space.arm_of, arms=[arm.name for arm in space.arms])
+    policy = replace(make_policy(space, n_folds=cells, seed=seed, budget=budget, recipes=recipes), repeats=0)
     search = Search(study, space, policy, budget=budget, progress=story, facts={}, clock=clock, deadline=until)
     return search, story, clock
 

@@ -220,6 +220,8 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     assert worthwhile(a=0.5, b=0.7, c=0.8) == ["a", "b", "c"]
     assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
     assert worthwhile(a=0.8, b=0.8, c=0.8) == ["a"], "what ties is decided by cost"
+    policy = replace(policy, resolution=0.1)
+    assert worthwhile(a=0.5, b=0.54, c=0.6) == ["a", "c"], "by more than chance may give"
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
     assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
     assert policy.worthwhile([]) == ["a"], "one without a result has earned nothing yet"
