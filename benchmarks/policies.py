@@ -143,7 +143,7 @@ def _used(known: Recording, count: int, rate: float, options: argparse.Namespace
     began, done = time.monotonic(), []
     for seed in range(options.usage_replays):
         workers = Workers(count, START, RESTART, deaths(rate, seed), finals=False)
-        done.append(replay(known, WAYS[OURS], seed, workers, budget=budget))
+        done.append(replay(known, WAYS[OURS], seed, workers, budget=budget, until=options.time_limit))
     return {
         "workers": count,
         "deaths_per_hour": rate,
@@ -195,6 +195,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--trials-a-worker", type=int, default=20, metavar="N", help="budget of `workers` (default: 20; at least 50)"
     )
     parser.add_argument("--counts", type=int, nargs="+", default=COUNTS, metavar="N", help="workers of `workers`")
+    parser.add_argument(
+        "--time-limit", type=float, default=math.inf, metavar="S", help="of `workers`, simulated (default: none)"
+    )
     parser.add_argument("--usage-replays", type=int, default=3, metavar="N", help="of `workers` (default: 3)")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="real ones; 0: this one (default: 2)")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object")

@@ -75,6 +75,14 @@ def test_another_arm_never_answers() -> None:
     assert find({"arm": "a", "a.learning_rate": 1e-3}).params == far
 
 
+def test_another_arm_with_the_very_same_params_never_answers_either() -> None:
+    space = SearchSpace("alike", "", (RATE,), (Arm("a"), Arm("b"))).over({"tiny": 6})
+    near, far = {"arm": "b", "learning_rate": 1e-3}, {"arm": "a", "learning_rate": 1e-1}
+    far_b = {"arm": "b", "learning_rate": 1e-5}
+    find = nearest_in(table(near, far, far_b), space)
+    assert find({"arm": "a", "learning_rate": 1e-3}).params == far
+
+
 @pytest.mark.parametrize("recorded", [{"arm": "a", "a.learning_rate": 1e-3}, {"arm": "b", "b.rate": 1e-3}])
 def test_an_arm_or_a_param_that_was_not_recorded_is_told_at_once(recorded: dict[str, object]) -> None:
     with pytest.raises(DataError, match=r"no configuration of '[ab]' with params arm, [ab]\.learning_rate"):
