@@ -77,6 +77,8 @@ def choose_shipped(
     if other is None or (other.trials[policy.cells[0]].value or 0.0) <= shipped.candidates.named[STUDENT].value:
         return shipped
     instead = _plain_form(study, other, prepared, progress, until)
+    if not Path(instead.checkpoint).exists():  # it was far from winning, and there was no time to train it again
+        return shipped
     why = f"{instead.why}; trial {winner.number} came first, but no plain model learns it ({shipped.candidates})"
     return replace(instead, why=why)
 

@@ -75,9 +75,10 @@ class Recorder:
         left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}
         left |= {
             "seconds": 1.0,
-            "checkpoint": f"{trial.number}.safetensors",
+            "checkpoint": str(self.folder / f"{trial.number}.safetensors"),
             "checkpoint_sha256": f"sha {trial.number}",
         }
+        Path(str(left["checkpoint"])).touch()
         self.study.end(trial.number, state("COMPLETE"), float(np.mean(said == labels)), left)
         return trial.number
 
@@ -295,7 +296,7 @@ class TestShipped:
         self, study: Study, record: Recorder, prepared: Any
     ) -> None:
         shipped = self.decide(study, record, prepared, FULL, 0.5)
-        assert (shipped.name, shipped.checkpoint, shipped.sha256) == ("single", "0.safetensors", "sha 0")
+        assert (shipped.name, Path(shipped.checkpoint).name, shipped.sha256) == ("single", "0.safetensors", "sha 0")
         assert "trial 0's model, which was trained without fold 0" in shipped.why
         assert "student 0.500" in shipped.why
 
@@ -311,20 +312,26 @@ class TestShipped:
     def test_a_student_that_learned_it_has_lost_nothing(self, study: Study, record: Recorder, prepared: Any) -> None:
         assert self.decide(study, record, prepared, HEAD, 0.9).lost is None
 
-    @pytest.mark.parametrize(("other", "checkpoint"), [(0.8, "0.safetensors"), (0.4, "student")])
+    @pytest.mark.parametrize(
+        ("other", "gone", "expected"),
+        [(0.8, False, "0.safetensors"), (0.4, False, "student"), (0.8, True, "student")],
+        ids=["better", "worse", "its model was not kept"],
+    )
     def test_where_no_plain_model_learns_the_winner_the_best_plain_one_is_shipped_if_it_is_better(
-        self, study: Study, record: Recorder, prepared: Any, other: float, checkpoint: str
+        self, study: Study, record: Recorder, prepared: Any, other: float, gone: bool, expected: str
     ) -> None:
-        record(FULL, FIRST, other)
+        number = record(FULL, FIRST, other)
+        if gone:
+            (record.folder / f"{number}.safetensors").unlink()
         shipped = self.decide(study, record, prepared, HEAD, 0.5)
-        assert shipped.checkpoint == checkpoint
-        assert (shipped.winner.number, "came first, but no plain model learns it" in shipped.why) == (
-            (0, True) if other == 0.8 else (1, False)
-        )
+        assert Path(shipped.checkpoint).name == expected
+        instead = expected != "student"
+        assert (shipped.winner.number == number) == instead
+        assert ("came first, but no plain model learns it" in shipped.why) == instead
 
     def test_without_a_student_the_model_of_the_first_fold_is_shipped(
         self, study: Study, record: Recorder, prepared: Any
     ) -> None:
         shipped = self.decide(study, record, prepared, FULL, None)
-        assert (shipped.checkpoint, shipped.sha256) == ("0.safetensors", "sha 0")
+        assert (Path(shipped.checkpoint).name, shipped.sha256) == ("0.safetensors", "sha 0")
         assert shipped.why == "trial 0's model, which was trained without fold 0"
