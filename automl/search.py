@@ -67,8 +67,8 @@ def command(
         typer.Option(
             min=1,
             max=100,
-            help="Parts of the labelled rows that are held out in turn; 1 holds out a fifth. (default: 10 below 300 "
-            "rows, 5 below 1500, else 1; 1 where validation rows are given)",
+            help="Parts of the labelled rows that are held out in turn; 1 holds out a fifth. (default: 5 below 1500 "
+            "rows, else 1; 1 where validation rows are given)",
             rich_help_panel=DATA,
         ),
     ] = None,

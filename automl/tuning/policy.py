@@ -20,6 +20,7 @@ SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
+COARSE = 0.05  # standard error of a value, from which on (below 100 rows) one fold cannot rank techniques
 PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
 MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
@@ -168,7 +169,7 @@ class Policy:
         """Ever fewer configurations: those that are trained in the cell at this place, the best before it first."""
         first = sum(one.complete(self.cells[:1]) for one in found)
         entrants = min(max(math.ceil(first * ENTRANTS_SHARE), FEWEST_ENTRANTS), MOST_ENTRANTS)
-        return self._ranked(found, place)[: self._room(entrants, place)]
+        return self._in_line(found, place)[: self._room(entrants, place)]
 
     def leader(self, found: Sequence[Configuration]) -> Configuration | None:
         """The best of those that came furthest in the race; None where nothing was completed.
@@ -189,7 +190,7 @@ class Policy:
         found, cells = configurations(trials), self.cells
         kept: set[int] = set()
         for place in range(1, len(cells) + 1):
-            for one in self._ranked(found, place)[: self._room(MOST_ENTRANTS, place)]:
+            for one in self._in_line(found, place)[: self._room(MOST_ENTRANTS, place)]:
                 if place == len(cells) or not one.complete(cells[: place + 1]):  # else it is judged further on
                     kept |= {trial.number for trial in one.trials.values()}
         return kept
@@ -206,6 +207,14 @@ class Policy:
         """All that were completed in so many cells, the best first."""
         cells = self.cells[:place]
         return sorted((one for one in found if one.complete(cells)), key=lambda one: one.worth(cells), reverse=True)
+
+    def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """Who comes first to the cell at this place: the best, and after one small fold the best of each technique."""
+        ranked = self._ranked(found, place)
+        if place > 1 or self.resolution < COARSE:
+            return ranked
+        champions = {self.arm_of(one.params): one for one in reversed(ranked)}.values()
+        return sorted(ranked, key=lambda one: one not in champions)  # stable: the better ones first
 
     def _room(self, entrants: int, place: int) -> int:
         """How many of the entrants are trained in the cell at this place: half as many in each as in the one before."""

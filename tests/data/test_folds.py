@@ -96,4 +96,4 @@ def test_rows_of_one_group_cannot_be_split() -> None:
 
 
 def test_fewer_rows_have_more_folds() -> None:
-    assert [folds_by_size(rows) for rows in (4, 299, 300, FEW_ROWS - 1, FEW_ROWS, 100_000)] == [10, 10, 5, 5, 1, 1]
+    assert [folds_by_size(rows) for rows in (4, 300, FEW_ROWS - 1, FEW_ROWS, 100_000)] == [5, 5, 5, 1, 1]

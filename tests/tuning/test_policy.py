@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from automl.records import State, Trial
 from automl.tuning.configurations import Cell, configurations
 from automl.tuning.policy import (
+    COARSE,
     MORE_SEARCH_SHARE,
     MOST_ENTRANTS,
     MOST_PAUSED,
@@ -225,6 +226,19 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
     assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
     assert policy.worthwhile([]) == ["a"], "one without a result has earned nothing yet"
+
+
+def test_after_a_small_fold_the_best_of_each_technique_races() -> None:
+    trials = [a_trial(n, 0.9 - n / 100, params={"arm": "quick", "rate": n}) for n in range(9)]
+    trials += [a_trial(9, 0.5, params={"arm": "slow"}), a_trial(10, 0.4, params={"arm": "slow", "rate": 1})]
+    found = configurations(trials)
+    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), resolution=COARSE / 2)
+    coarse = replace(exact, resolution=COARSE)
+    assert [one.number for one in exact.admitted(found, 1)] == [0, 1, 2, 3]
+    assert [one.number for one in coarse.admitted(found, 1)] == [0, 9, 1, 2]
+    leading = coarse.leader(found)
+    assert leading is not None
+    assert leading.number == 0
 
 
 def test_the_default_of_each_technique_is_tried_and_further_recipes_of_those_that_are_worthwhile() -> None:
