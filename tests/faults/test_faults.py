@@ -133,7 +133,7 @@ def test_a_driver_killed_in_the_last_steps_repeats_none_that_was_finished(place:
     assert [(trial.number, trial.value, trial.datetime_complete) for trial in place.trials()] == trials
     assert last_steps(place).keys() == {*finished, "rehearsal"}
     assert last_steps(place).items() >= finished.items()
-    assert run.result["shipped"].startswith("a plain model that learned from the 2 models of the winner")
+    assert run.result["shipped"].startswith("a plain model that learned from the winner's 2 models")
     assert run.result["test_reads"] == 1
 
 

@@ -120,28 +120,29 @@ def test_all_are_tried_on_one_fold_and_the_best_go_on_to_the_others(place: Workp
     assert len(tried) + len(race) == len(trials)
     assert {(trial.user_attrs["fold"], trial.user_attrs["seed"]) for trial in tried} == {(0, 0)}
     assert len(race) >= 2
-    for trial in race:
-        assert (trial.user_attrs["fold"], trial.user_attrs["seed"]) == (1, 1)
+    assert {(trial.user_attrs["fold"], trial.user_attrs["seed"]) for trial in race} <= {(1, 1), (0, 2)}
+    for trial in (trial for trial in race if trial.user_attrs["fold"] == 1):
         known = [one for one in tried if one.state.name == "COMPLETE" and one.datetime_complete < trial.datetime_start]
         best = sorted(known, key=lambda one: (-one.value, one.user_attrs["loss"]))[: max(2, math.ceil(len(known) / 3))]
         assert trial.params in [one.params for one in best if one.number == trial.user_attrs["configuration"]]
 
 
-def test_each_labelled_row_was_held_out_once_from_the_winner(place: Workplace, first: Run) -> None:
+def test_each_labelled_row_was_held_out_from_the_winner(place: Workplace, first: Run) -> None:
     from safetensors.numpy import load_file
 
-    splits, trials, right = place.splits(), place.trials(), 0
+    splits, trials, right, asked = place.splits(), place.trials(), 0, 0
     winner = [trials[number] for number in first.result["winner"]["trainings"]]
-    assert sorted(trial.user_attrs["fold"] for trial in winner) == [0, 1]
-    assert first.result["seeds"] == [0, 1]
+    folds = sorted(trial.user_attrs["fold"] for trial in winner)
+    assert folds in ([0, 1], [0, 0, 1]), "each fold, and the first one with a further seed"
+    assert first.result["seeds"] == [0, 1, 2][: len(folds)]
     for trial in winner:
         (logits,) = load_file(trial.user_attrs["predictions"]).values()
         held_out = splits.folds == trial.user_attrs["fold"]
         assert len(logits) == held_out.sum()
         hits = logits.argmax(axis=1) == splits.labelled.labels[held_out]
         assert trial.value == hits.mean()
-        right += hits.sum()
-    assert first.result["validation"] == pytest.approx(right / len(splits.labelled), abs=0.005)
+        right, asked = right + hits.sum(), asked + len(hits)
+    assert first.result["validation"] == pytest.approx(right / asked, abs=0.005)
 
 
 def test_the_estimate_is_told_before_the_test_rows_are_read(first: Run) -> None:
@@ -173,7 +174,8 @@ def test_a_student_of_all_models_is_shipped_and_their_checkpoints_are_kept(place
     assert facts["student"]["committee"] == first.result["winner"]["trainings"]
     assert facts["test"]["checkpoint_sha256"] == facts["student"]["checkpoint_sha256"]
     assert facts["student"]["value"] is None, "it holds nothing out: it learns from every labelled row"
-    assert first.result["shipped"].startswith("a plain model that learned from the 2 models of the winner")
+    count = len(first.result["winner"]["trainings"])
+    assert first.result["shipped"].startswith(f"a plain model that learned from the winner's {count} models")
     assert f"{facts['rehearsal']['value']:.3f}" in first.result["shipped"]
 
 
@@ -310,7 +312,7 @@ def test_a_few_rows_are_held_out_where_folds_are_one_and_the_best_get_further_se
     winner = [trials[number] for number in run.result["winner"]["trainings"]]
     assert [(t.user_attrs["fold"], t.user_attrs["seed"]) for t in winner] == [(0, 0), (0, 1), (0, 2)]
     assert run.result["estimate"]["rows"] == 48
-    assert "the 3 models of the winner" in run.result["shipped"]
+    assert "the winner's 3 models" in run.result["shipped"]
 
 
 def test_rows_of_one_group_are_never_parted(workplace: Workplace) -> None:

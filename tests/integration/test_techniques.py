@@ -64,7 +64,8 @@ def score_of(place: Workplace, run: Run, tmp_path: Path) -> float:
 def test_a_head_on_features_is_found_fast_and_shipped_as_a_plain_model(workplace: Workplace, tmp_path: Path) -> None:
     run = search(workplace, FEATURES)
     assert run.result["winner"]["params"]["technique"] == "features"
-    assert run.result["shipped"].startswith("a plain model that learned from the 2 models of the winner")
+    count = len(run.result["winner"]["trainings"])
+    assert run.result["shipped"].startswith(f"a plain model that learned from the winner's {count} models")
     assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
     card = (workplace.folder / run.result["model_dir"] / "README.md").read_text()
     assert f"Shipped: {run.result['shipped']}" in card
@@ -76,7 +77,7 @@ def test_a_head_on_features_is_found_fast_and_shipped_as_a_plain_model(workplace
 
 def test_an_adapter_that_is_alone_is_folded_in(workplace: Workplace, tmp_path: Path) -> None:
     run = search(workplace, ADAPTER.format(technique="lora"), budget=1)
-    assert run.result["shipped"].startswith("trial 0's model")
+    assert run.result["shipped"].startswith("one model, trained as the winner on every labelled row")
     assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
     assert not list((workplace.folder / run.result["model_dir"]).rglob("adapter*"))
 
