@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-import automl.study
+import automl.study.past
 from automl.errors import StorageError, StudyMismatch
 from automl.records import State, Trial
 from automl.study import Study, open_study, past_studies, readable_url, study_in_memory
@@ -251,13 +251,13 @@ def test_reading_makes_no_database(opened: Opener, tmp_path: Path) -> None:
 def test_who_reads_cannot_write(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     start(opened())
     made: list[optuna.storages.RDBStorage] = []
-    opens = automl.study._open_to_read
+    opens = automl.study.past.open_to_read
 
     def noted(url: str) -> optuna.storages.RDBStorage | None:
         made.extend(filter(None, [opens(url)]))
         return made[-1]
 
-    monkeypatch.setattr(automl.study, "_open_to_read", noted)
+    monkeypatch.setattr(automl.study.past, "open_to_read", noted)
     with past_studies(opened.url) as found:
         assert len(found) == 1
         with pytest.raises((optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)):

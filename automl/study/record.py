@@ -1,18 +1,15 @@
-"""The study database, and the only module that touches it: one study holds one search and every trial of it."""
+"""A study that is written: the record of one search."""
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 from automl.errors import StorageError, StudyMismatch
 from automl.records import State, Trial
+from automl.study.storage import close, first_line, open_storage
 
 if TYPE_CHECKING:
     import optuna
@@ -33,7 +30,7 @@ class Study:
         self._id = storage.get_study_id_from_name(study.study_name)
         self._live: set[int] = set()  # numbers of the trials that this process runs
         frozen = study.get_trials(deepcopy=False)
-        self._trials = [_trial(one) for one in frozen]  # by number
+        self._trials = [trial_of(one) for one in frozen]  # by number
         self._ids = [one._trial_id for one in frozen]  # likewise
 
     @property
@@ -80,7 +77,7 @@ class Study:
         )
         # In one write: a process that dies here leaves a trial that can be run.
         self._ids.append(self._storage.create_new_trial(self._id, template_trial=waiting))
-        self._trials.append(_trial(self._storage.get_trial(self._ids[-1])))
+        self._trials.append(trial_of(self._storage.get_trial(self._ids[-1])))
         return self._run(self._trials[-1].number)
 
     def report(self, number: int, step: int, value: float) -> None:
@@ -115,7 +112,7 @@ class Study:
 
     def close(self) -> None:
         """Close the database connections."""
-        _close(self._storage)
+        close(self._storage)
 
     def __enter__(self) -> Self:
         return self
@@ -127,7 +124,7 @@ class Study:
         self.close()
         if isinstance(error, optuna.exceptions.StorageInternalError | sqlalchemy.exc.SQLAlchemyError):
             raise StorageError(
-                f"the study database stopped answering: {_first_line(error)}; what was recorded is safe: when it is "
+                f"the study database stopped answering: {first_line(error)}; what was recorded is safe: when it is "
                 "back (or the disk has room), the same command goes on"
             ) from error
 
@@ -142,7 +139,7 @@ class Study:
         return self._read(number)
 
     def _read(self, number: int) -> Trial:
-        self._trials[number] = _trial(self._storage.get_trial(self._ids[number]))
+        self._trials[number] = trial_of(self._storage.get_trial(self._ids[number]))
         return self._trials[number]
 
 
@@ -160,7 +157,7 @@ def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _open_storage(url)
+    storage = open_storage(url)
     try:
         if name in {study.study_name for study in storage.get_all_studies()}:
             study = optuna.load_study(study_name=name, storage=storage)
@@ -169,7 +166,7 @@ def open_study(url: str, name: str, identity: Mapping[str, str]) -> Study:
             study = optuna.create_study(study_name=name, storage=storage, direction="maximize")
             study.set_user_attr(IDENTITY, dict(identity))
     except StudyMismatch:
-        _close(storage)
+        close(storage)
         raise
     return Study(study, storage)
 
@@ -183,117 +180,6 @@ def study_in_memory(name: str) -> Study:
     return Study(optuna.create_study(study_name=name, storage=storage, direction="maximize"), storage)
 
 
-@dataclass(frozen=True)
-class PastStudy:
-    """What a database has of a search, to be read only; `trials` reads them now, and gives none where it cannot."""
-
-    name: str
-    facts: Mapping[str, Any]
-    trials: Callable[[], list[Trial]]
-
-
-@contextmanager
-def past_studies(url: str) -> Iterator[list[PastStudy]]:
-    """Within the block, every study that searches left in the database, the newest first. Nothing is written.
-
-    Studies of other tools are passed over. Where there is no database yet, there are none.
-
-    Raises:
-        StorageError: the database cannot be opened.
-    """
-    storage = _open_to_read(url)
-    if storage is None:
-        yield []
-        return
-    try:
-        found = [study for study in storage.get_all_studies() if IDENTITY in study.user_attrs]
-        newest_first = sorted(found, key=lambda study: study._study_id, reverse=True)
-        yield [
-            PastStudy(study.study_name, study.user_attrs, _reader(storage, study._study_id)) for study in newest_first
-        ]
-    finally:
-        _close(storage)
-
-
-def _reader(storage: optuna.storages.RDBStorage, study_id: int) -> Callable[[], list[Trial]]:
-    def trials() -> list[Trial]:
-        try:
-            return [_trial(frozen) for frozen in storage.get_all_trials(study_id, deepcopy=False)]
-        except (KeyError, ValueError):  # it was deleted a moment ago, or a later version wrote it
-            return []
-
-    return trials
-
-
-def readable_url(url: str) -> str:
-    """The URL without its password, for people and logs."""
-    import sqlalchemy
-
-    try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
-    except sqlalchemy.exc.ArgumentError:
-        return "(not a URL)"
-
-
-def _open_storage(url: str) -> optuna.storages.RDBStorage:
-    import optuna
-
-    with _opening(url):
-        return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
-
-
-def _open_to_read(url: str) -> optuna.storages.RDBStorage | None:
-    """None where no study was ever recorded."""
-    import optuna
-    import sqlalchemy
-
-    with _opening(url):
-        where = sqlalchemy.engine.make_url(url)
-        options = _engine_options(url) | {"execution_options": {"postgresql_readonly": True}}
-        if _is_sqlite(url) and where.database and not where.database.startswith("file:"):
-            if not Path(where.database).exists():
-                return None
-            where = where.set(database=f"file:{quote(where.database)}").update_query_dict({"mode": "ro", "uri": "true"})
-        engine = sqlalchemy.create_engine(where, **options)
-        recorded = sqlalchemy.inspect(engine).has_table("studies")
-        engine.dispose()
-        if not recorded:
-            return None
-        text = where.render_as_string(hide_password=False)
-        return optuna.storages.RDBStorage(text, engine_kwargs=options, skip_table_creation=True)
-
-
-@contextmanager
-def _opening(url: str) -> Iterator[None]:
-    """Whatever goes wrong within the block is told as one line, without the password."""
-    import sqlalchemy
-
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        yield
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
-        raise StorageError(
-            f"--storage {readable_url(url)} cannot be opened: {_first_line(error)}; give a URL such as "
-            "sqlite:///studies.db or postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
-        ) from None
-
-
-def _engine_options(url: str) -> dict[str, Any]:
-    return {"connect_args": {"timeout": 60}} if _is_sqlite(url) else {"pool_pre_ping": True}
-
-
-def _is_sqlite(url: str) -> bool:
-    return url.startswith("sqlite")
-
-
-def _close(storage: optuna.storages.BaseStorage) -> None:
-    import optuna
-
-    storage.remove_session()
-    if isinstance(storage, optuna.storages.RDBStorage):
-        storage.engine.dispose()
-
-
 def _require_same(name: str, stored: Mapping[str, str], wanted: Mapping[str, str]) -> None:
     for what, fingerprint in wanted.items():
         if stored.get(what) != fingerprint:
@@ -303,16 +189,12 @@ def _require_same(name: str, stored: Mapping[str, str], wanted: Mapping[str, str
             )
 
 
-def _first_line(error: BaseException) -> str:
-    cause = error.__cause__ or error
-    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
-
-
 def _short(fingerprint: str | None) -> str:
     return json.dumps((fingerprint or "none")[:16])
 
 
-def _trial(frozen: optuna.trial.FrozenTrial) -> Trial:
+def trial_of(frozen: optuna.trial.FrozenTrial) -> Trial:
+    """Optuna's trial as ours."""
     return Trial(
         number=frozen.number,
         state=State[frozen.state.name],
