@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,9 +44,15 @@ def made(request: Request, study: Study, texts: list[str]) -> tuple[Prepared, Wo
         return prepared, worker_setup(prepared, study, progress, "cpu")
 
 
+def only(backbones: Mapping[str, Any]) -> Any:
+    """The one encoder's."""
+    (one,) = backbones.values()
+    return one
+
+
 def texts_of(prepared: Prepared, setup: WorkerSetup, rows: np.ndarray) -> list[str]:
-    tokenizer, encoded = checkpoint.load_tokenizer(prepared.checkpoint), setup.data.rows
-    ids = setup.used_tokens[encoded.features["input_ids"]]
+    tokenizer, encoded = checkpoint.load_tokenizer(only(prepared.backbones).checkpoint), only(setup.backbones).data.rows
+    ids = only(setup.backbones).used_tokens[encoded.features["input_ids"]]
     return [
         tokenizer.decode(ids[encoded.starts[row] : encoded.starts[row + 1]], skip_special_tokens=True) for row in rows
     ]
@@ -54,7 +61,7 @@ def texts_of(prepared: Prepared, setup: WorkerSetup, rows: np.ndarray) -> list[s
 def test_texts_without_a_label_stand_behind_all_others(request_of: Request, study: Study) -> None:
     more = [row["text"] for row in make_rows(30, seed=4)]
     prepared, setup = made(request_of, study, more)
-    data: StudyData = setup.data
+    data: StudyData = only(setup.backbones).data
     assert data.trial_rows.tolist() == list(range(2 * LABELLED)), "each with one copy"
     assert texts_of(prepared, setup, data.unlabelled_rows) == list(prepared.unlabelled)
     assert texts_of(prepared, setup, np.arange(LABELLED)) == list(prepared.splits.labelled.inputs)
@@ -64,7 +71,7 @@ def test_texts_without_a_label_stand_behind_all_others(request_of: Request, stud
 def test_of_very_many_some_are_drawn(request_of: Request, study: Study) -> None:
     more = sorted(row["text"] for row in make_rows(2 * MOST_UNLABELLED * LABELLED, seed=4))
     prepared, setup = made(request_of, study, more)
-    drawn = texts_of(prepared, setup, setup.data.unlabelled_rows)
+    drawn = texts_of(prepared, setup, only(setup.backbones).data.unlabelled_rows)
     assert len(drawn) == MOST_UNLABELLED * LABELLED
     places = [prepared.unlabelled.index(text) for text in drawn]
     assert places == sorted(set(places)), "none twice, in their order"

@@ -44,7 +44,7 @@ def sizes(splits: Splits) -> tuple[int, int, int]:
 
 def test_one_table_becomes_labelled_and_test_rows_in_proportion_and_folds_of_the_labelled() -> None:
     splits = split(many)
-    assert (len(splits.labelled), len(splits.test), splits.n_folds) == (80, 20, 10)
+    assert (len(splits.labelled), len(splits.test), splits.n_folds) == (80, 20, 5)
     assert sizes(splits) == (72, 8, 20)
     for part in (splits.labelled, splits.test):
         assert np.bincount(part.labels).tolist() == [len(part) / 2] * 2
@@ -79,7 +79,7 @@ def test_the_seed_decides_and_the_fingerprint_tells() -> None:
     assert first.labelled.inputs == again.labelled.inputs
     assert first.folds.tolist() == again.folds.tolist()
     assert first.fingerprint != other.fingerprint
-    assert split(many, Choices(folds=5)).fingerprint != first.fingerprint, "folds are part of what is compared"
+    assert split(many, Choices(folds=4)).fingerprint != first.fingerprint, "folds are part of what is compared"
 
 
 def test_given_splits_are_kept_and_lose_what_stands_in_the_test_rows() -> None:
@@ -106,7 +106,7 @@ def test_where_folds_are_asked_for_given_validation_rows_are_labelled_rows_like_
 def test_validation_rows_that_all_stand_in_the_test_rows_are_as_if_not_given() -> None:
     splits = split(many, test=[("t", "a"), ("u", "b")], validation=[("T", "a"), ("u", "b")])
     assert splits.dropped == {"validation row that stands in another split": 2}
-    assert splits.n_folds == 10
+    assert splits.n_folds == 5
 
 
 def test_unusable_and_repeated_rows_are_dropped_and_counted() -> None:
@@ -123,7 +123,7 @@ def test_unusable_and_repeated_rows_are_dropped_and_counted() -> None:
 
 
 def test_train_size_counts_labelled_rows() -> None:
-    assert sizes(split(many, Choices(train_size=40))) == (36, 4, 20)
+    assert sizes(split(many, Choices(train_size=40))) == (32, 8, 20)
 
 
 def test_a_named_task_has_its_own_train_size_and_a_bounded_test_split() -> None:
