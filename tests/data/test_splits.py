@@ -45,7 +45,7 @@ def sizes(splits: Splits) -> tuple[int, int, int]:
 def test_one_table_becomes_labelled_and_test_rows_in_proportion_and_folds_of_the_labelled() -> None:
     splits = split(many)
     assert (len(splits.labelled), len(splits.test), splits.n_folds) == (80, 20, 5)
-    assert sizes(splits) == (72, 8, 20)
+    assert sizes(splits) == (64, 16, 20)
     for part in (splits.labelled, splits.test):
         assert np.bincount(part.labels).tolist() == [len(part) / 2] * 2
 
