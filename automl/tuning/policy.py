@@ -84,10 +84,10 @@ class Policy:
         """
         found = configurations(trials)
         settled = self.settled(found)
-        if not found or (used < self._search_share and not settled):
+        if not found or (used < self._room_for_search(SEARCH_SHARE) and not settled):
             return self._search(found)
         race = self._race(found)
-        if race is None and used < MORE_SEARCH_SHARE * self._search_share / SEARCH_SHARE and not settled:
+        if race is None and used < self._room_for_search(MORE_SEARCH_SHARE) and not settled:
             return self._search(found)  # and what is found so joins the race
         if race is None and any(trial.state is State.RUNNING for trial in trials):
             return self._ahead(found)  # a worker would else wait for it to end
@@ -220,11 +220,10 @@ class Policy:
         """How many of the entrants are trained in the cell at this place: half as many in each as in the one before."""
         return max(entrants >> (place - 1), self.finalists)
 
-    @property
-    def _search_share(self) -> float:
-        """Of the budget, what may be spent on trying: the race to its end must fit into the rest."""
+    def _room_for_search(self, share: float) -> float:
+        """Of the budget, what may be spent on trying: a share, as far as the race to its end fits into the rest."""
         race = self.finalists * (len(self.cells) - 1)
-        return min(SEARCH_SHARE, max(1 - race / self.budget, 0.0)) if self.budget else SEARCH_SHARE
+        return min(share, max(1 - race / self.budget, 0.0)) if self.budget else share
 
 
 def make_policy(
