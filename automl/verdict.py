@@ -127,7 +127,7 @@ def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]
             rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), backbone.max_length)
             with computing_in(model, best_precision("cpu")):
                 states = pooled_states(model, rows, np.arange(len(new)), tokenizer.pad_token_id)["mean"][:, -1]
-            known.update(zip(new, states, strict=True))
+            known.update(zip(new, np.nan_to_num(states), strict=True))  # broken weights are told of by their trials
         return np.stack([known[text] for text in texts])
 
     return embed
