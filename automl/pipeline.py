@@ -41,7 +41,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     from automl.tuning.policy import make_policy
     from automl.tuning.warm_start import in_order
     from automl.verdict import measured_baselines
-    from automl.workload import CACHE, CHECKPOINTS
+    from automl.workload import CACHE, CHECKPOINTS, unlabelled_rows
 
     request = prepared.request
     if request.storage is None:
@@ -69,6 +69,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             progress=progress,
             checkpoints=prepared.folder / CHECKPOINTS,
             rows=len(prepared.splits.labelled),
+            unlabelled=len(unlabelled_rows(prepared)),
             workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
             target=request.target,
             facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},

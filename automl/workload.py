@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -23,7 +22,7 @@ from automl.training.domain_adaptation import adapt
 from automl.training.precision import best_precision
 from automl.training.worker import BackboneSetup, WorkerSetup
 
-MOST_UNLABELLED = 16  # times the labelled rows: each member of the committee answers for all of them
+LEAST_ROOM, ROOM = 2500, 2  # texts that a student's few steps have room for: so many, or times the labelled rows
 DOMAIN_ADAPTATION = "domain_adaptation"  # study fact: what it did, by SHA-256 of the encoder
 CHECKPOINTS = "checkpoints"  # in the study's folder: what trainings leave
 CACHE = "cache"  # in the study's folder: what workers share; gone when the search ends
@@ -113,15 +112,20 @@ def _rows(
         parts += [encode(tokenizer, texts, labelled.labels, backbone.max_length) for texts in made]
         copies[name] = begin + np.arange(len(made) * len(labelled)).reshape(len(made), len(labelled))
         begin += copies[name].size
-    if further := _some(prepared.unlabelled, MOST_UNLABELLED * len(labelled), prepared.request.seed):
+    if further := unlabelled_rows(prepared):
         parts.append(encode(tokenizer, further, np.full(len(further), -1), backbone.max_length))
     rows = concatenate(parts)
     return rows, StudyData(rows, prepared.splits.folds, 0, copies, unlabelled=len(further))
 
 
-def _some(texts: Sequence[str], count: int, seed: int) -> list[str]:
-    """At most so many of the texts, in their order: a file may be sorted, so they are drawn."""
-    drawn = np.random.default_rng(seed).permutation(len(texts))[:count]
+def unlabelled_rows(prepared: Prepared) -> list[str]:
+    """The texts without a label that the committee answers for: all, or of very many some, drawn by the seed.
+
+    They are in their order, and drawn from everywhere: a file may be sorted.
+    """
+    texts = prepared.unlabelled
+    most = max(LEAST_ROOM, ROOM * len(prepared.splits.labelled))
+    drawn = np.random.default_rng(prepared.request.seed).permutation(len(texts))[:most]
     return [texts[place] for place in sorted(drawn)]
 
 

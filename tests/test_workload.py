@@ -15,7 +15,7 @@ from automl.progress import make_progress
 from automl.study import Study, open_study
 from automl.training.data import StudyData
 from automl.training.worker import WorkerSetup
-from automl.workload import MOST_UNLABELLED, worker_setup
+from automl.workload import LEAST_ROOM, worker_setup
 from tests.tiny import make_model, make_rows, write_csv, write_space
 
 LABELLED = 48  # of 60 rows; the others are for the test
@@ -69,10 +69,10 @@ def test_texts_without_a_label_stand_behind_all_others(request_of: Request, stud
 
 
 def test_of_very_many_some_are_drawn(request_of: Request, study: Study) -> None:
-    more = sorted(row["text"] for row in make_rows(2 * MOST_UNLABELLED * LABELLED, seed=4))
+    more = sorted(row["text"] for row in make_rows(2 * LEAST_ROOM, seed=4))
     prepared, setup = made(request_of, study, more)
     drawn = texts_of(prepared, setup, only(setup.backbones).data.unlabelled_rows)
-    assert len(drawn) == MOST_UNLABELLED * LABELLED
+    assert len(drawn) == LEAST_ROOM
     places = [prepared.unlabelled.index(text) for text in drawn]
     assert places == sorted(set(places)), "none twice, in their order"
     assert np.mean(places) == pytest.approx(len(prepared.unlabelled) / 2, rel=0.1), "from everywhere in the file"

@@ -15,7 +15,6 @@ from automl.models.shape import settled
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.training.contrastive import encode_texts
-from automl.training.data import TrainingData
 from automl.training.features import cls_place, select
 from automl.training.heads import load_head
 from automl.training.loop import predict_logits, train
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 NOT_EXPRESSIBLE = ("features", "contrastive")  # techniques whose head is not the model's own: transformers has no class
 BEGUN = ("fine_tuning", "contrastive", "bitfit", *FOLDED)  # techniques whose models' weights a student can begin with
-LONGER = 4  # times the steps of a lesson on the labelled rows alone, at most
 STUDENT = Params(
     learning_rate=3e-4,
     layerwise_lr_decay=0.8,
@@ -102,14 +100,20 @@ def teach(
 ) -> Iterator[Report | Finished]:
     """Fine-tune a copy of the base towards probabilities in place of labels. Yields as a trial does.
 
+    Texts without a label make a lesson richer, not longer: its steps are those of the labelled rows and their copies.
+    Seen once, on 200 rows of SST-2 and 3,000 more: two and four times the steps did no better than the same number.
+
     Args:
         params: of the student, see `student_params`.
-        targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves.
+        targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves,
+            and nothing is learned from rows without one.
         fold: what is held out, to see how well it works; None for the student that is shipped.
         begin: models whose mean it begins with; none: the pretrained weights.
     """
-    data = trainer.data.lesson(fold)
-    params = settled(scheduled(params, data), base.model)
+    data = trainer.data.fold(fold)
+    steps = total_steps(params, len(data.training_rows(params)))
+    params = settled(params.model_copy(update={"max_steps": steps}), base.model)
+    data = data if targets is None else trainer.data.lesson(fold)
     model = restored(base, params, mean_tensors(begin) if begin else {}, seed)
     by_columns(model)
     cached = trainer.states(model, base, params, data, precision)
@@ -117,10 +121,3 @@ def teach(
         model, params, data, trainer.kind, seed=seed, precision=precision, cached=cached, targets=targets
     ):
         yield Finished(item, trained_tensors(model)) if isinstance(item, TrialResult) else item
-
-
-def scheduled(params: Params, data: TrainingData) -> Params:
-    """The student's params with its number of steps, in which rows without a label are counted up to a bound."""
-    rows = len(data.training_rows(params))
-    alone = total_steps(params, rows - len(data.unlabelled))
-    return params.model_copy(update={"max_steps": min(total_steps(params, rows), LONGER * alone)})

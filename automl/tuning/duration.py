@@ -28,22 +28,30 @@ def examples(params: Params, rows: int) -> int:
     return params.per_device_train_batch_size * (params.max_steps or max(steps, params.min_steps))
 
 
-def last_steps(student: Params, trials: Sequence[tuple[Params, Trial]], members: int, rows: int, workers: int) -> float:
+def last_steps(
+    student: Params,
+    trials: Sequence[tuple[Params, Trial]],
+    members: int,
+    rows: int,
+    workers: int,
+    unlabelled: int = 0,
+) -> float:
     """Seconds until the members have answered for all rows, and a student and its rehearsal have learned from that.
 
     Args:
         student: how it is trained.
         trials: completed ones and their params, from whose pace its own is read.
         members: that have yet to answer.
-        rows: of the study.
+        rows: of the study, labelled ones.
         workers: that work at once.
+        unlabelled: further rows to answer for; a lesson is not longer for them.
     """
     trained = [(params, float(trial.facts["examples_per_second"])) for params, trial in trials if _is_trained(params)]
     as_deep = [pace for params, pace in trained if params.frozen_layers <= student.frozen_layers]
     if not trained:
         return 0.0
     pace = median(as_deep) if as_deep else min(pace for _, pace in trained)
-    answering = members * (rows / (ANSWER_SPEED * pace) + STEP_OVERHEAD) / min(workers, max(members, 1))
+    answering = members * ((rows + unlabelled) / (ANSWER_SPEED * pace) + STEP_OVERHEAD) / min(workers, max(members, 1))
     lesson = examples(student, rows) / pace + STEP_OVERHEAD
     return CAREFUL * (answering + lesson * (2 if workers == 1 else 1))
 

@@ -33,6 +33,7 @@ class Search:
         facts: recorded in every trial before it runs (fingerprints, versions).
         checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
         rows: of the study, all labelled ones.
+        unlabelled: further rows, which the winner's models will answer for.
         workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
         target: value at which nothing new is tried any more.
@@ -49,6 +50,7 @@ class Search:
         facts: Mapping[str, Any],
         checkpoints: Path | None = None,
         rows: int = 0,
+        unlabelled: int = 0,
         workers: int = 1,
         deadline: float | None = None,
         target: float | None = None,
@@ -71,7 +73,8 @@ class Search:
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
         self._target = target
-        self._checkpoints, self._rows, self._workers = checkpoints, rows, workers
+        self._checkpoints, self._workers = checkpoints, workers
+        self._rows, self._unlabelled = rows, unlabelled
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -218,7 +221,7 @@ class Search:
             return 0.0
         done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
         student = student_params(Params(**self._space.params(leader.params)))
-        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers)
+        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers, self._unlabelled)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""

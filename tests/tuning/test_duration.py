@@ -46,6 +46,12 @@ def test_the_last_steps_are_answers_and_two_lessons_side_by_side_where_there_are
     assert two == pytest.approx(duration.CAREFUL * (2 * answer + lesson))
 
 
+def test_further_rows_are_answered_for_and_make_no_lesson_longer() -> None:
+    done = [(PLAIN, ended(9.0))]
+    more = duration.last_steps(PLAIN, done, 4, 100, 2, unlabelled=600) - duration.last_steps(PLAIN, done, 4, 100, 2)
+    assert more == pytest.approx(duration.CAREFUL * 2 * 600 / 300)
+
+
 def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads() -> None:
     head = (Params(technique="features"), ended(0.1, pace=1e6))
     upper = (PLAIN.model_copy(update={"frozen_layers": 4}), ended(3.0, pace=500))
