@@ -24,7 +24,8 @@ def result_text(result: Mapping[str, Any]) -> str:
         *(f"  {name} = {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         "",
         f"Expected on unseen data: {result['metric']} {estimate['value']:.3f} "
-        f"({estimate['low']:.3f} – {estimate['high']:.3f}, 95 %), from {estimate['rows']} rows that its models had not seen",
+        f"({estimate['low']:.3f} – {estimate['high']:.3f}, 95 %), "
+        f"from {estimate['rows']} rows that its models had not seen",
         *_no_better(result["not_distinguishable_from"]),
         "",
         *_score_table(result),

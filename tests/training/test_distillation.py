@@ -293,7 +293,7 @@ def test_a_lesson_is_not_longer_for_texts_without_a_label(
     committee = [(str(tmp_path / "said.logits"), write_logits(tmp_path / "said.logits", said))]
     lesson = reader.teach("one", TINY, params, committee, seed=0, fold=0)
     batch, whole = FAST["per_device_train_batch_size"], FAST["num_train_epochs"] * TRAIN * (1 + copies)
-    assert whole - batch < lesson["train_examples"] <= whole, "the last batch of an epoch may not be full"
+    assert whole - 3 * batch < lesson["train_examples"] <= whole, "the last batch of an epoch may not be full"
 
 
 def test_where_labels_are_the_lesson_rows_without_one_are_no_part_of_it(
