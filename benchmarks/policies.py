@@ -1,6 +1,6 @@
 """Search policies compared over recorded learning curves, on a simulated clock.
 
-    python -m benchmarks.policies benchmarks/recorded/sst2.jsonl.gz benchmarks/recorded/trec6.jsonl.gz
+    python -m benchmarks.policies SST2.jsonl.gz TREC6.jsonl.gz     # tables that benchmarks/curves.py recorded
     python -m benchmarks.policies TABLE --only workers --json
 
 The searches are the product's own code but for the workers (automl/tuning/simulate.py). Replays differ in their seed:
