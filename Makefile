@@ -16,8 +16,8 @@ DEV := $(call stamp,dev,requirements-dev.lock)
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-search: $(RUNTIME) ## search sst2 with 50 trials; options: make search ARGS="--output folder"
-	@.venv/bin/python -m automl.search --task sst2 --budget 50 $(ARGS)
+search: $(RUNTIME) ## search sst2 with 50 trials or for 4 minutes; options: make search ARGS="--output folder"
+	@.venv/bin/python -m automl.search --task sst2 --budget 50 --time-limit 240 $(ARGS)
 
 test: $(DEV) ## run every test; options: make test ARGS="-k spaces -x"
 	@.venv/bin/python -m pytest $(ARGS)

@@ -4,48 +4,63 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
 
+from automl.backbones import Backbone
 from automl.params import Params
-from automl.prepare import Prepared
+from automl.prepare import Prepared, describe_data
 from automl.records import Report, Rows
+from automl.tuning.warm_start import Taken, in_order, warm_start
 
 START_SECONDS = 25  # Ray, workers, the test split and the folder
 PROBE_ROWS = 64  # for four epochs: some seconds
+SEEN = 20  # configurations of each encoder that the guess is made from
 KEPT_SHARE = 0.4  # of the budget's full cost: what successive halving left in the recorded runs
 
 
 def first_configurations(prepared: Prepared, count: int) -> list[dict[str, Any]]:
-    """The configurations that the study would try first, asked in memory."""
-    import optuna
+    """The configurations that the study would try first, as Optuna names their params.
 
-    from automl.tuning.plan import make_sampler
+    These are what it takes from others, its recipes, then what the sampler proposes unseen.
+    """
+    from automl.tuning.proposals import Proposer
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(sampler=make_sampler(prepared.request.seed, 0), direction="maximize")
-    study.enqueue_trial(prepared.space.defaults(prepared.depth))
-    fixed, searched = prepared.space.fixed(), prepared.space.distributions(prepared.depth)
-    return [fixed | study.ask(searched).params for _ in range(count)]
+    space = prepared.space
+    proposer, recipes = Proposer(space, prepared.request.seed), in_order(planned_warm_start(prepared), space.recipes())
+    proposed = [proposer.propose() for _ in range(count - len(recipes))]
+    return [dict(one) for one in [*recipes, *proposed][:count]]
+
+
+def planned_warm_start(prepared: Prepared) -> list[Taken]:
+    """What the study would take from others."""
+    if not prepared.request.warm_start:
+        return []
+    facts = {"kind": prepared.kind.name, "model": ", ".join(prepared.models), "data": describe_data(prepared)}
+    return warm_start(prepared.storage, prepared.study_name, facts, prepared.space)
 
 
 def forecast(prepared: Prepared) -> str:
-    """A guess of the time, from training some of the rows for one epoch here and now."""
-    speed = _examples_per_second(prepared)
-    mean_epochs = sum(Params(**one).num_train_epochs for one in first_configurations(prepared, 20)) / 20
-    request = prepared.request
+    """A guess of the time, from training every encoder on some of the rows here and now."""
+    speeds = {name: _examples_per_second(prepared, one) for name, one in prepared.backbones.items()}
+    space, request = prepared.space, prepared.request
+    epoch_seconds = {name: len(prepared.splits.labelled) / speed for name, speed in speeds.items()}
+    mean_seconds = fmean(
+        Params(**space.params(one)).num_train_epochs * epoch_seconds[space.model_of(one)]
+        for one in first_configurations(prepared, SEEN * len(speeds))
+    )
     workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
-    examples = request.budget * KEPT_SHARE * mean_epochs * len(prepared.splits.train)
-    minutes = (examples / (speed * workers) + START_SECONDS) / 60
+    minutes = (request.budget * KEPT_SHARE * mean_seconds / workers + START_SECONDS) / 60
+    measured = ", ".join(f"{speed:.0f}{f' ({name})' if len(speeds) > 1 else ''}" for name, speed in speeds.items())
     return (
-        f"about {minutes:.1f} to {2 * minutes:.1f} min with {workers} workers: {speed:.0f} examples/s a worker "
+        f"about {minutes:.1f} to {2 * minutes:.1f} min with {workers} workers: {measured} examples/s a worker "
         "measured with nothing frozen; frozen layers are faster, augmentation doubles the rows"
     )
 
 
-def _examples_per_second(prepared: Prepared) -> float:
+def _examples_per_second(prepared: Prepared, backbone: Backbone) -> float:
     import torch
 
     from automl.data.batches import encode
@@ -55,11 +70,11 @@ def _examples_per_second(prepared: Prepared) -> float:
     from automl.training.precision import best_precision
 
     torch.set_num_threads(max(1, int(prepared.request.cpus_per_trial)))
-    tokenizer = load_tokenizer(prepared.checkpoint)
-    rows = _head(prepared.splits.train, PROBE_ROWS)
-    encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
+    tokenizer = load_tokenizer(backbone.checkpoint)
+    rows = _head(prepared.splits.labelled, PROBE_ROWS)
+    encoded = encode(tokenizer, rows.inputs, rows.labels, backbone.max_length)
     model: Any
-    model, _ = load(prepared.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
+    model, _ = load(backbone.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
     data = TrainingData(encoded, np.arange(len(rows)), np.arange(2), tokenizer.pad_token_id)
     params = Params(num_train_epochs=4)
     precision = best_precision("cpu")
@@ -73,4 +88,4 @@ def _examples_per_second(prepared: Prepared) -> float:
 
 
 def _head(rows: Rows, count: int) -> Rows:
-    return replace(rows, inputs=rows.inputs[:count], labels=rows.labels[:count])
+    return rows.take(np.arange(min(count, len(rows))))

@@ -1,33 +1,51 @@
-"""The end of a search: the winner, its one look at the test split, the baselines beside it, and the exported folder."""
+"""The end of a search: the verdict, the shipped model's one look at the test split, and the exported folder."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
-from automl.baselines import fit_baselines
+import numpy as np
+
 from automl.data.batches import encode
 from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
-from automl.export.folder import build_model, write_folder
-from automl.metrics import METRICS, SCORES
-from automl.models.checkpoint import load_tokenizer, resolve
+from automl.export.folder import write_folder
+from automl.export.original import Original, probabilities
+from automl.metrics import SCORES
+from automl.models.checkpoint import load_tokenizer
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
-from automl.progress import PhaseStarted, Progress
+from automl.progress import Notice, PhaseStarted, Progress
 from automl.records import Score, State, Trial
-from automl.selection import best_trial
+from automl.selection import audit, write_audit
+from automl.shipping import Shipped, build, choose_shipped, original
+from automl.shipping import as_facts as told
 from automl.study import Study
+from automl.tuning.policy import Policy
+from automl.tuning.warm_start import WARM_START
+from automl.verdict import SimpleModels, Verdict, as_facts, judge
+from automl.workload import adaptation_of
+
+AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
 
 
 def finish(
-    study: Study, prepared: Prepared, progress: Progress, *, started: float, interrupted: bool
+    study: Study,
+    policy: Policy,
+    prepared: Prepared,
+    simple: SimpleModels,
+    progress: Progress,
+    *,
+    started: float,
+    interrupted: bool,
 ) -> dict[str, Any]:
-    """Choose, test once, export. The content of `result.json`.
+    """Choose, say what to expect, test once, export. The content of `result.json`.
 
     Args:
+        simple: the baselines, and what they said of held-out rows.
         started: when the search began, on the clock of `time.monotonic`.
 
     Raises:
@@ -35,41 +53,39 @@ def finish(
         Interrupted: likewise, because the user stopped the search.
     """
     trials = study.trials()
-    winner = best_trial(trials)
-    if winner is None:
-        if interrupted:
-            raise Interrupted(
-                "stopped before a first trial was completed; the same command goes on where this one stopped"
-            )
-        raise NothingUsable(_why_nothing(trials))
-    progress.emit(PhaseStarted("building the winner and the baselines"))
-    shipped = _shipped(study, winner, prepared, progress)
-    model = _build(shipped, study, prepared)
+    _require_complete(trials, interrupted)
+    progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
+    limit = prepared.request.time_limit
+    shipped = choose_shipped(study, policy, prepared, progress, until=started + limit if limit else None)
+    verdict = judge(shipped.winner, study, policy, prepared, simple.predictions, shipped.lost)
+    progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
+    _write_audit(verdict, prepared)
+    backbone, model = shipped.backbone, build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
-    baselines = _baseline_scores(prepared)
-    states = [trial.state for trial in trials]
+    kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
+    progress.emit(PhaseStarted("testing the baselines"))
     result = {
         "study": study.name,
         "task": prepared.task.name,
         "metric": prepared.kind.metric,
-        "validation": winner.value,
+        **as_facts(verdict),
         "test": asdict(test),
-        "baselines": baselines,
-        "trials": {state.value.lower(): states.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)},
+        "baselines": _tested(simple, prepared),
+        "trials": _ends(trials),
         "seconds": round(time.monotonic() - started, 1),
         "model_dir": str(prepared.output),
-        "winner": {
-            "trial": winner.number,
-            "params": _params(winner, prepared).model_dump(),
-            "named": [param.name for param in prepared.space.params],
-            "best_step": winner.facts["best_step"],
-        },
-        "distilled": shipped.facts.get("distilled"),
-        "domain_adaptation": study.facts.get("domain_adaptation"),
-        "model": prepared.checkpoint.name,
+        "winner": _winner(verdict, prepared),
+        **told(shipped),
+        "original": None if kept is None else _original_facts(kept, prepared),
+        "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
+        "audit": str(prepared.folder / AUDIT),
+        "warm_start": study.facts.get(WARM_START, []),
+        "domain_adaptation": adaptation_of(study, backbone),
+        "model": backbone.checkpoint.name,
+        "models": prepared.models,
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),
-        "max_length": prepared.max_length,
+        "max_length": backbone.max_length,
         "seed": prepared.request.seed,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
@@ -80,96 +96,90 @@ def finish(
         "command": prepared.request.command,
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
-    write_folder(prepared.output, model, prepared.checkpoint, prepared.max_length, result, write_card(result))
+    write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
     return result
 
 
-def _shipped(study: Study, winner: Trial, prepared: Prepared, progress: Progress) -> Trial:
-    """What is exported: the winner, or a plain model taught by it where transformers has no class for it."""
-    from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT
-
-    params = _params(winner, prepared)
-    if params.technique not in NOT_EXPRESSIBLE:
-        return winner
-    recorded = study.facts.get("distilled")
-    if recorded is None or recorded["teacher_sha256"] != winner.facts["checkpoint_sha256"]:
-        progress.emit(PhaseStarted(f"distilling the winner, technique {params.technique}, into a plain model"))
-        recorded = _distil(study, winner, prepared, params, progress)
-        study.record("distilled", recorded)
-    facts = {**winner.facts, **recorded, "distilled": {"technique": params.technique, "validation": recorded["value"]}}
-    student = STUDENT.model_copy(update={"starting_weights": params.starting_weights})
-    return replace(winner, params=student.model_dump(), facts=facts)
+def _winner(verdict: Verdict, prepared: Prepared) -> dict[str, Any]:
+    space, winner = prepared.space, verdict.winner
+    arm = space.arm_of(winner.params)
+    return {
+        "trial": winner.number,
+        "arm": arm,
+        "params": Params(**space.params(winner.params)).model_dump(),
+        "named": [param.name for param in space.entries(arm)],
+        "trainings": sorted(trial.number for trial in winner.trials.values()),
+    }
 
 
-def _distil(study: Study, winner: Trial, prepared: Prepared, params: Params, progress: Progress) -> dict[str, Any]:
-    from automl.training.worker import TrialWorker
-    from automl.workload import worker_setup
-
-    worker = TrialWorker(worker_setup(prepared, study, progress, "cpu"))
-    path, sha256 = Path(winner.facts["checkpoint"]), winner.facts["checkpoint_sha256"]
-    facts = worker.distil(winner.number, params.model_dump(), path, sha256, prepared.request.seed)
-    return {**facts, "teacher_sha256": sha256}
+def _ends(trials: Sequence[Trial]) -> dict[str, int]:
+    states = [trial.state for trial in trials]
+    return {state.value.lower(): states.count(state) for state in (State.COMPLETE, State.PRUNED, State.FAIL)}
 
 
-def _build(trial: Trial, study: Study, prepared: Prepared) -> Any:
-    """The model of a trial. Raises NothingUsable where its checkpoint is gone or was changed."""
-    from automl.models.virtual_tokens import text_start
-
-    params = _params(trial, prepared)
-    weights = prepared.checkpoint
-    if params.starting_weights == "domain_adapted":
-        weights = resolve(study.facts["domain_adaptation"]["folder"])
-    return build_model(
-        weights,
-        prepared.kind,
-        prepared.splits,
-        params,
-        Path(trial.facts["checkpoint"]),
-        trial.facts["checkpoint_sha256"],
-        text_start(load_tokenizer(prepared.checkpoint)),
-    )
+def _expected(verdict: Verdict) -> str:
+    one = verdict.estimate
+    return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}), said before the test split is read"
 
 
-def _params(trial: Trial, prepared: Prepared) -> Params:
-    return Params(**{**prepared.space.fixed(), **trial.params})
+def _tested(simple: SimpleModels, prepared: Prepared) -> dict[str, Any]:
+    """Value and test score of each baseline, which for the test is fitted on every labelled row."""
+    test, score = prepared.splits.test, SCORES[prepared.kind.metric]
+    return {
+        baseline.name: {
+            "validation": simple.values[baseline.name],
+            "test": asdict(score(test.labels, baseline.fit(prepared.splits.labelled)(test.inputs))),
+        }
+        for baseline in simple.baselines
+    }
 
 
-def _test_score(study: Study, model: Any, winner: Trial, prepared: Prepared, progress: Progress) -> Score:
-    """The winner's score on the locked split, recorded so that resuming does not read it again for the same winner."""
+def _write_audit(verdict: Verdict, prepared: Prepared) -> None:
+    """Rows that a person should look at, judged by what the winner said of them unseen."""
+    labelled, evidence = prepared.splits.labelled, verdict.evidence
+    probabilities = np.full((len(labelled), len(prepared.splits.label_names)), np.nan, dtype=np.float32)
+    probabilities[prepared.splits.folds >= 0] = evidence.ensemble(verdict.winner.number)
+    findings = audit(labelled.inputs, labelled.labels, probabilities, prepared.splits.label_names)
+    write_audit(prepared.folder / AUDIT, findings)
+
+
+def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, progress: Progress) -> Score:
+    """The shipped model's score on the locked split, recorded: resuming does not read it again for the same model."""
     from automl.training.loop import predict_logits
 
     recorded = study.facts.get("test")
-    if recorded is not None and recorded["checkpoint_sha256"] == winner.facts["checkpoint_sha256"]:
+    if recorded is not None and recorded["checkpoint_sha256"] == shipped.sha256:
         return Score(**recorded["score"])
-    progress.emit(PhaseStarted("reading the test split, once for this winner"))
-    tokenizer = load_tokenizer(prepared.checkpoint)
+    progress.emit(PhaseStarted("reading the test split, once for this model"))
+    tokenizer = load_tokenizer(shipped.backbone.checkpoint)
     rows = prepared.splits.test
-    encoded = encode(tokenizer, rows.inputs, rows.labels, prepared.max_length)
+    encoded = encode(tokenizer, rows.inputs, rows.labels, shipped.backbone.max_length)
     predictions = prepared.kind.predict(predict_logits(model, encoded, tokenizer.pad_token_id))
     score = SCORES[prepared.kind.metric](rows.labels, predictions)
     fact = {
         "score": asdict(score),
-        "trial": winner.number,
-        "checkpoint_sha256": winner.facts["checkpoint_sha256"],
+        "checkpoint_sha256": shipped.sha256,
         "reads": 1 + (recorded["reads"] if recorded else 0),
     }
     study.record("test", fact)
     return score
 
 
-def _baseline_scores(prepared: Prepared) -> dict[str, Any]:
-    metric, validation, test = prepared.kind.metric, prepared.splits.validation, prepared.splits.test
-    return {
-        baseline.name: {
-            "validation": METRICS[metric](validation.labels, baseline.predict(validation.inputs)),
-            "test": asdict(SCORES[metric](test.labels, baseline.predict(test.inputs))),
-        }
-        for baseline in fit_baselines(prepared.splits.train, prepared.request.seed)
-    }
+def _original_facts(kept: Original, prepared: Prepared) -> dict[str, Any]:
+    """The winner's own models, and what they have on the locked split together: the cost of one in their place."""
+    rows = prepared.splits.test
+    score = SCORES[prepared.kind.metric](rows.labels, probabilities(kept, rows.inputs).argmax(axis=1))
+    return {"models": len(kept.members), "test": asdict(score)}
 
 
-def _why_nothing(trials: list[Trial]) -> str:
+def _require_complete(trials: Sequence[Trial], interrupted: bool) -> None:
+    if any(trial.state is State.COMPLETE for trial in trials):
+        return
+    if interrupted:
+        raise Interrupted("stopped before a first trial was completed; the same command goes on where this one stopped")
     errors = [trial.facts["error"] for trial in trials if "error" in trial.facts]
     if errors:
-        return f"no trial was completed, {len(errors)} failed; the last one: {errors[-1]}"
-    return "no trial was completed within the limits; run the same command with a larger --time-limit or --budget"
+        raise NothingUsable(f"no trial was completed, {len(errors)} failed; the last one: {errors[-1]}")
+    raise NothingUsable(
+        "no trial was completed within the limits; run the same command with a larger --time-limit or --budget"
+    )

@@ -54,6 +54,12 @@ class Params(BaseModel):
     max_steps: int = Field(
         0, ge=0, le=1_000_000, description="above 0: train for so many steps, in place of num_train_epochs"
     )
+    min_steps: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="train for at least so many steps, in further epochs where num_train_epochs are fewer",
+    )
     per_device_train_batch_size: int = Field(16, ge=1, le=1024, description="rows a step")
     lr_scheduler_type: Literal["linear", "cosine", "slanted_triangular", "constant_with_warmup"] = Field(
         "linear", description="how the step size falls after the warm-up; slanted_triangular ends at 1/32 of the peak"

@@ -8,20 +8,24 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import OutputError
 from automl.prepare import RUNS, Prepared, describe_data, versions
-from automl.progress import PhaseStarted, Progress, StudyStarted
+from automl.progress import Notice, PhaseStarted, Progress, StudyStarted
 from automl.records import State
 from automl.selection import best_trial
 from automl.study import Study, open_study, readable_url
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
+    from automl.tuning.warm_start import Taken
 
-SECONDS_AFTER_TRIALS = 10.0  # of a time limit: reading the test split and writing the folder
+SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
+SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
 
 def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:
@@ -33,8 +37,11 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     Raises:
         NothingUsable: no trial was completed.
     """
-    from automl.tuning.plan import Search, make_sampler
-    from automl.workload import CACHE
+    from automl.tuning.plan import Search
+    from automl.tuning.policy import make_policy
+    from automl.tuning.warm_start import in_order
+    from automl.verdict import measured_baselines
+    from automl.workload import CACHE, CHECKPOINTS, unlabelled_rows
 
     request = prepared.request
     if request.storage is None:
@@ -45,25 +52,44 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         _cache_removed(prepared.folder / CACHE),
     ):
         resumed = study.recover()
-        done = sum(trial.state is not State.WAITING for trial in study.trials())
-        study.use_sampler(make_sampler(request.seed, len(study.trials())))
         _record_facts(study, prepared)
+        policy = make_policy(
+            prepared.space,
+            n_folds=prepared.splits.n_folds,
+            seed=request.seed,
+            budget=request.budget,
+            held_out=int((prepared.splits.folds == 0).sum()),
+            recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
+        )
         plan = Search(
             study,
-            prepared.space.distributions(prepared.depth),
-            prepared.space.fixed(),
+            prepared.space,
+            policy,
             budget=request.budget,
             progress=progress,
-            facts={"seed": request.seed, "data": prepared.splits.fingerprint[:16], "versions": versions()},
-            deadline=started + request.time_limit - SECONDS_AFTER_TRIALS if request.time_limit else None,
+            checkpoints=prepared.folder / CHECKPOINTS,
+            rows=len(prepared.splits.labelled),
+            unlabelled=len(unlabelled_rows(prepared)),
+            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
+            target=request.target,
+            facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
+            deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
         )
-        if done < request.budget:
-            study.enqueue(prepared.space.defaults(prepared.depth))
-            _run_trials(plan, study, prepared, progress, resumed=len(resumed))
+        with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
+            baselines = beside.submit(measured_baselines, prepared)
+            if not plan.over:
+                _run_trials(plan, study, prepared, progress, resumed=len(resumed))
 
         from automl.outcome import finish
 
-        return finish(study, prepared, progress, started=started, interrupted=plan.interrupted)
+        return finish(
+            study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
+        )
+
+
+def _seconds_after_trials(prepared: Prepared) -> float:
+    weights = sum(one.weights_bytes for one in prepared.backbones.values())  # each is a baseline
+    return SECONDS_TO_END + SECONDS_A_TEST_ROW * len(prepared.splits.test) * max(weights / 1e8, 0.1)
 
 
 def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progress, *, resumed: int) -> None:
@@ -85,7 +111,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
             StudyStarted(
                 study=study.name,
                 task=prepared.task.name,
-                model=prepared.checkpoint.name,
+                model=", ".join(prepared.models),
                 metric=prepared.kind.metric,
                 budget=request.budget,
                 done=len(ended),
@@ -104,9 +130,8 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
         "task": prepared.task.name,
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
-        "model": prepared.checkpoint.name,
-        "search_space": prepared.space.name,
-        "fixed": prepared.space.fixed(),
+        "model": ", ".join(prepared.models),
+        "search_space": prepared.space.written.name,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
         "budget": prepared.request.budget,
@@ -116,6 +141,24 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
     for name, value in facts.items():
         if study.facts.get(name) != value:
             study.record(name, value)
+
+
+def _taken(study: Study, prepared: Prepared, progress: Progress) -> list[Taken]:
+    """What the study took from others when it began; it does so once, whatever becomes of them."""
+    from automl.tuning.warm_start import WARM_START, recorded, warm_start
+
+    if prepared.request.warm_start and WARM_START not in study.facts:
+        if study.trials():
+            progress.emit(Notice("warning", f"--warm-start: {study.name} began without it, and goes on as it began"))
+        else:
+            found = warm_start(prepared.storage, study.name, study.facts, prepared.space)
+            study.record(WARM_START, [asdict(one) for one in found])
+    taken = recorded(study.facts)
+    if study.facts.get(WARM_START) == []:
+        progress.emit(Notice("info", "warm start: no other study has a configuration for this search space"))
+    for one in taken:
+        progress.emit(Notice("info", f"warm start: {one}"))
+    return taken
 
 
 def _gpus_per_trial(wanted: float | None) -> float:

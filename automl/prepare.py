@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from automl import __version__
+from automl.backbones import Backbone, find_backbones
 from automl.data.imbalance import imbalance
 from automl.data.splits import Choices, make_splits
 from automl.errors import UsageError
 from automl.models import checkpoint
 from automl.models.checkpoint import Checkpoint
-from automl.params import Params
 from automl.records import RawTask, Splits
-from automl.spaces import SearchSpace, load_space
+from automl.spaces import BoundSpace, SearchSpace, load_space
 from automl.tasks import sources
 from automl.tasks.kinds import Kind, kind_of
 from automl.tasks.unlabelled import read_unlabelled
@@ -40,9 +41,14 @@ class Request:
     model: str = checkpoint.DEFAULT_MODEL
     search_space: str = "default"
     time_limit: float | None = None
+    target: float | None = None
+    warm_start: bool = False
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
+    metric: str | None = None
+    group_column: str | None = None
+    folds: int | None = None
     max_length: int = MAX_LENGTH
     unlabelled: Path | None = None
     mask_model: str | None = None
@@ -55,6 +61,7 @@ class Request:
     storage: str | None = None
     study_name: str | None = None
     output: Path | None = None
+    keep_original: bool = False
     offline: bool = False
     stand_in: bool = True
     command: str = ""
@@ -68,24 +75,34 @@ class Prepared:
     task: RawTask
     kind: Kind
     splits: Splits
-    space: SearchSpace
-    checkpoint: Checkpoint
-    depth: int  # encoder layers
-    max_length: int  # tokens
-    unlabelled: tuple[str, ...] = ()  # further texts, for domain adaptation
-    mask_model: Checkpoint | None = None  # of the augmentation masked_words
+    space: BoundSpace
+    backbones: Mapping[str, Backbone]  # by their short names, in the order of the request
+    unlabelled: tuple[str, ...] = ()  # further texts, for the last lesson and domain adaptation
     translators: Translators | None = None  # of back_translation
+
+    def backbone_of(self, optuna_params: Mapping[str, Any]) -> Backbone:
+        """The encoder that a configuration trains."""
+        return self.backbones[self.space.model_of(optuna_params)]
+
+    @property
+    def models(self) -> list[str]:
+        """Ids or folders of all encoders that are searched, as they were given."""
+        return [one.checkpoint.name for one in self.backbones.values()]
 
     @property
     def identity(self) -> dict[str, str]:
         """Fingerprints of what is searched over; a study never holds two."""
-        data = f"{self.splits.fingerprint} {self.max_length} tokens, seed {self.request.seed}"
+        tokens = max(one.max_length for one in self.backbones.values())
+        data = f"{self.splits.fingerprint} {tokens} tokens, seed {self.request.seed}, by {self.kind.metric}"
         if self.unlabelled:
             data += f", unlabelled {hashlib.sha256(repr(self.unlabelled).encode()).hexdigest()}"
+        models = {name: (one.checkpoint.sha256, one.max_length) for name, one in self.backbones.items()}
+        several = hashlib.sha256(repr(models).encode()).hexdigest()
+        model = several if len(models) > 1 else next(iter(self.backbones.values())).checkpoint.sha256
         return {
             "task": hashlib.sha256(data.encode()).hexdigest(),
-            "model": self.checkpoint.sha256,
-            "search space": self.space.digest,
+            "model": model,
+            "search space": self.space.written.digest,
         }
 
     @property
@@ -127,66 +144,70 @@ def prepare(request: Request) -> Prepared:
     _require_resources(request)
     space = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
-    kind = kind_of(task.kind)
-    choices = Choices(request.seed, request.train_size, request.text_column, request.label_column)
+    kind = kind_of(task.kind, request.metric)
+    choices = Choices(
+        request.seed,
+        request.train_size,
+        request.text_column,
+        request.label_column,
+        request.folds,
+        request.group_column,
+    )
     splits = make_splits(task, kind, choices)
-    found = checkpoint.resolve(request.model, offline=request.offline)
-    max_length = min(request.max_length, checkpoint.max_positions(found) - _virtual_tokens(space))
-    mask_model, translators = _augmenters(request, space, found)
+    backbones = find_backbones(
+        request.model,
+        space,
+        max_length=request.max_length,
+        mask_model=request.mask_model,
+        offline=request.offline,
+    )
     prepared = Prepared(
         request,
         task,
         kind,
         splits,
-        space,
-        found,
-        checkpoint.depth(found),
-        max_length,
+        space.over({name: one.depth for name, one in backbones.items()}),
+        backbones,
         _unlabelled(request, splits),
-        mask_model,
-        translators,
+        _translators(request, space),
     )
-    weights = sum(path.stat().st_size for path in found.folder.glob("*.safetensors"))
-    require_room(prepared.output, prepared.study_name, needed_bytes=4 * weights)  # the model twice, and two checkpoints
+    _require_augmenters(prepared)
+    largest = max(one.weights_bytes for one in backbones.values())
+    require_room(prepared.output, prepared.study_name, needed_bytes=4 * largest)  # the model twice, and two checkpoints
     return prepared
-
-
-def _virtual_tokens(space: SearchSpace) -> int:
-    """Positions that the space's largest prompt or prefix takes from a text."""
-    if not {"prompt_tuning", "prefix_tuning"} & set(space.values("technique")):
-        return 0
-    return space.largest("num_virtual_tokens", default=Params().num_virtual_tokens)
 
 
 def _unlabelled(request: Request, splits: Splits) -> tuple[str, ...]:
     if request.unlabelled is None:
         return ()
-    return read_unlabelled(request.unlabelled, request.text_column, (*splits.validation.inputs, *splits.test.inputs))
+    return read_unlabelled(request.unlabelled, request.text_column, (*splits.labelled.inputs, *splits.test.inputs))
 
 
-def _augmenters(request: Request, space: SearchSpace, own: Checkpoint) -> tuple[Checkpoint | None, Translators | None]:
-    """The models that the space's augmentations use, found; what an augmentation lacks is said before anything runs."""
+def _translators(request: Request, space: SearchSpace) -> Translators | None:
+    if "back_translation" not in space.values("augmentation") or request.translators is None:
+        return None
+    names = request.translators.split(",")
+    if len(names) != 2:
+        raise UsageError(
+            f"--translators {request.translators!r}: two models are needed, into another language and back, "
+            "as THERE,BACK"
+        )
+    there, back = (checkpoint.resolve(name.strip(), offline=request.offline) for name in names)
+    return there, back
+
+
+def _require_augmenters(prepared: Prepared) -> None:
+    """Load the models that the space's augmentations use, and throw them away: a wrong one is told before all else."""
     from automl.data.augment import AUGMENTATIONS, Resources, check
 
-    wanted = [name for name in space.values("augmentation") if name != "none"]
-    mask_model, translators = None, None
-    if "masked_words" in wanted:
-        mask_model = checkpoint.resolve(request.mask_model, offline=request.offline) if request.mask_model else own
-    if "back_translation" in wanted and request.translators is not None:
-        names = request.translators.split(",")
-        if len(names) != 2:
-            raise UsageError(
-                f"--translators {request.translators!r}: two models are needed, into another language and back, "
-                "as THERE,BACK"
-            )
-        there, back = (checkpoint.resolve(name.strip(), offline=request.offline) for name in names)
-        translators = (there, back)
-    resources = Resources(mask_model, translators)
-    for name in wanted:
-        check(name, resources)
-        if name in ("masked_words", "back_translation"):
-            AUGMENTATIONS[name].load(resources)  # and thrown away: a wrong model is told before there is a study
-    return mask_model, translators
+    mask_models = list(dict.fromkeys(one.mask_model for one in prepared.backbones.values()))
+    for name in prepared.space.written.values("augmentation"):
+        for mask_model in mask_models if name == "masked_words" else [None]:
+            resources = Resources(mask_model, prepared.translators)
+            if name != "none":
+                check(name, resources)
+            if name in ("masked_words", "back_translation"):
+                AUGMENTATIONS[name].load(resources)
 
 
 def _require_resources(request: Request) -> None:
@@ -213,16 +234,24 @@ def _require_resources(request: Request) -> None:
 def describe_data(prepared: Prepared) -> dict[str, Any]:
     """What the plan, the study and the model card say about the data."""
     names, splits = prepared.splits.label_names, prepared.splits
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    parts = {"labelled": splits.labelled, "test": splits.test}
+    held_out = int((splits.folds >= 0).sum())
     counts = {name: np.bincount(rows.labels, minlength=len(names)).tolist() for name, rows in parts.items()}
     return {
         "source": prepared.task.source,
         "licence": prepared.task.licence,
         "fingerprint": splits.fingerprint,
         "rows": {name: len(rows) for name, rows in parts.items()},
+        "folds": splits.n_folds,
+        "held_out": held_out,
+        "compared": (
+            f"{splits.n_folds}-fold cross-validation over all {held_out} labelled rows"
+            if splits.n_folds > 1
+            else f"{held_out} of the labelled rows, held out from training"
+        ),
         "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
         "dropped": dict(splits.dropped),
-        "imbalance": imbalance(splits.train.labels, len(names)).sentence(names),
+        "imbalance": imbalance(splits.labelled.labels, len(names)).sentence(names),
     }
 
 

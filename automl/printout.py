@@ -3,46 +3,55 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from automl.export.card import taken_from_others
 from automl.params import told
 from automl.prepare import Prepared, describe_data
 
 
 def result_text(result: Mapping[str, Any]) -> str:
     """What the search found, what it is worth, where it is and what to do next."""
-    winner, test, trials = result["winner"], result["test"], result["trials"]
+    winner, trials, estimate = result["winner"], result["trials"], result["estimate"]
     lines = [
         "",
-        f"Winner: trial {winner['trial']} of {sum(trials.values())} "
+        f"Winner: the configuration of trial {winner['trial']}{f', {arm}' if (arm := winner['arm']) else ''}, in "
+        f"{len(winner['trainings'])} trainings; {sum(trials.values())} trials in all "
         f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['fail']} failed)",
+        *([f"  model = {result['model']}"] if len(result["models"]) > 1 else []),
         *(f"  {name} = {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         "",
-        f"{result['metric']:<28}{'validation':>10}   test, 95 % interval ({test['rows']} rows)",
-        _score_line("this model", result["validation"], test),
-        *(
-            _score_line(name.replace("_", " "), scores["validation"], scores["test"])
-            for name, scores in result["baselines"].items()
-        ),
+        f"Expected on unseen data: {result['metric']} {estimate['value']:.3f} "
+        f"({estimate['low']:.3f} – {estimate['high']:.3f}, 95 %), "
+        f"from {estimate['rows']} rows that its models had not seen",
+        *_no_better(result["not_distinguishable_from"]),
+        "",
+        *_score_table(result),
         "",
         f"{result['seconds']:.0f} s. Model folder: {result['model_dir']}",
     ]
-    if distilled := result["distilled"]:
+    if result["original"]:
+        kept = result["original"]
         lines.append(
-            f"Plain transformers has no class for technique {distilled['technique']}: what is shipped, and tested, "
-            f"was taught by the winner and has {distilled['validation']:.3f} on validation."
+            f"The winner's own {kept['models']} models are in its folder original: "
+            f"test {result['metric']} {kept['test']['value']:.3f} together"
         )
+    lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
+    if taken := taken_from_others(result):
+        lines.append(f"Tried first: {taken}.")
     if result["data"]["imbalance"]:
         lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
     ended = sum(trials.values())
     if ended < result["budget"]:
-        why = "interrupted" if result["interrupted"] else "stopped early"
-        lines.append(f"{why.capitalize()} after {ended} of {result['budget']} trials: the same command goes on.")
+        if result["interrupted"]:
+            lines.append(f"Interrupted after {ended} of {result['budget']} trials: the same command goes on.")
+        else:
+            lines.append(f"Ended after {ended} of {result['budget']} trials: time was up, or more was unlikely to pay.")
     if result["stand_in"]:
         lines.append(result["stand_in"])
-    if winner["params"]["technique"] == "prefix_tuning":
+    if result["needs_peft"]:
         lines.append(f"A prefix needs peft to load: the lines are in {result['model_dir']}/README.md.")
         return "\n".join(lines)
     call = f"pipeline('{result['pipeline']}', '{result['model_dir']}')('your text', truncation=True)"
@@ -52,10 +61,12 @@ def result_text(result: Mapping[str, Any]) -> str:
 
 def plan_text(prepared: Prepared) -> str:
     """What a search would do: data, splits, space, first configurations and a guess of its cost."""
-    from automl.forecast import first_configurations, forecast
+    from automl.forecast import first_configurations, forecast, planned_warm_start
 
     data, request = describe_data(prepared), prepared.request
-    distributions = prepared.space.distributions(prepared.depth)
+    arms = {arm.name: prepared.space.distributions(arm.name) for arm in prepared.space.arms}
+    distributions = {name: one for searched in arms.values() for name, one in searched.items()}
+    width = max(44, *(len(name) + 2 for name in distributions))
     lines = [
         f"Task      {prepared.task.name} ({prepared.kind.name}, metric {prepared.kind.metric})",
         f"Data      {data['source']}, fingerprint {data['fingerprint'][:16]}",
@@ -65,14 +76,18 @@ def plan_text(prepared: Prepared) -> str:
         ),
         *([f"  {data['imbalance']}"] if data["imbalance"] else []),
         *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
-        f"Model     {prepared.checkpoint.name} ({prepared.checkpoint.source}), {prepared.depth} layers, "
-        f"up to {prepared.max_length} tokens",
-        f"Space     {prepared.space.name}, {len(distributions)} params searched",
-        *(f"  {name:<29}{_range(distribution)}" for name, distribution in distributions.items()),
+        *(
+            f"Model     {one.checkpoint.name} ({one.checkpoint.source}), {one.depth} layers, "
+            f"up to {one.max_length} tokens"
+            for one in prepared.backbones.values()
+        ),
+        f"Space     {prepared.space.written.name}, {len(distributions)} params searched",
+        *(f"  {name:<{width}}{_range(distribution)}" for name, distribution in distributions.items()),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
+        *(f"Taken     {one}" for one in planned_warm_start(prepared)),
         "First configurations",
         *(
-            "  " + ", ".join(f"{k} {short(v)}" for k, v in params.items())
+            "  " + ", ".join(f"{k} {short(v)}" for k, v in prepared.space.told(params).items())
             for params in first_configurations(prepared, 3)
         ),
         f"Cost      {forecast(prepared)}",
@@ -93,8 +108,21 @@ def short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _score_line(name: str, validation: float, test: Mapping[str, float]) -> str:
-    return f"{name:<28}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
+def _no_better(names: Sequence[str]) -> list[str]:
+    return [f"It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}"] if names else []
+
+
+def _score_table(result: Mapping[str, Any]) -> list[str]:
+    rows = [("this model", result["validation"], result["test"])]
+    rows += [(name.replace("_", " "), one["validation"], one["test"]) for name, one in result["baselines"].items()]
+    width = max(len(name) for name, _, _ in rows)
+    return [
+        f"{result['metric']:<{width}}{'held out':>10}   test, 95 % interval ({result['test']['rows']} rows)",
+        *(
+            f"{name:<{width}}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
+            for name, validation, test in rows
+        ),
+    ]
 
 
 def _range(distribution: Any) -> str:

@@ -50,21 +50,40 @@ class Rows:
 
     inputs: tuple[str, ...]
     labels: np.ndarray  # [rows], int64 for classification
+    groups: np.ndarray | None = None  # [rows] int64: rows that belong together, such as those of one author
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    def take(self, index: np.ndarray) -> Rows:
+        """These rows, in this order."""
+        groups = None if self.groups is None else self.groups[index]
+        return Rows(tuple(self.inputs[i] for i in index), self.labels[index], groups)
 
 
 @dataclass(frozen=True)
 class Splits:
     """The data of one study. `test` is looked at once, by selection, after the winner is chosen."""
 
-    train: Rows
-    validation: Rows
+    labelled: Rows  # what models are trained on, and compared on where they have not seen it
+    folds: np.ndarray  # [labelled rows] int64: the fold that holds a row out; below 0 it is always trained on
     test: Rows
     label_names: tuple[str, ...]
     fingerprint: str
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def n_folds(self) -> int:
+        """1 is a single held-out part."""
+        return int(self.folds.max()) + 1
+
+    def parts(self, fold: int) -> tuple[Rows, Rows]:
+        """What is trained on, and what is held out, in one fold."""
+        return self.labelled.take(np.flatnonzero(self.folds != fold)), self.held_out(fold)
+
+    def held_out(self, fold: int) -> Rows:
+        """What a model of this fold does not see."""
+        return self.labelled.take(np.flatnonzero(self.folds == fold))
 
 
 @dataclass(frozen=True)
@@ -91,16 +110,20 @@ class Report:
 
     step: int
     steps: int
-    value: float
+    value: float | None  # None where no row is held out
+    loss: float | None
     train_loss: float
     examples_per_second: float
+    resumed_step: int = 0  # where the training went on from the state of one that was stopped; 0: it began anew
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """How a training ended: the value of the step that it kept, and what it cost."""
+    """How a training ended: what the step that it kept says of the held-out rows, and what it cost."""
 
-    value: float
+    value: float | None
+    loss: float | None
+    logits: np.ndarray  # [held-out rows, labels] float32
     best_step: int
     seconds: float
     train_examples: int
@@ -108,6 +131,7 @@ class TrialResult:
     precision: str
     cached_layers: int = 0  # frozen layers whose outputs came from the cache
     accumulation: int = 1  # parts that each batch was computed in, to fit into memory
+    resumed_step: int = 0  # as in `Report`
 
 
 class State(str, Enum):

@@ -46,11 +46,37 @@ def command(
     label_column: Annotated[
         str | None, typer.Option(help="Column with the label. (default: found by name)", rich_help_panel=DATA)
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="What models are chosen by: accuracy, macro_f1 (every label counts the same) or matthews. "
+            "(default: accuracy)",
+            rich_help_panel=SEARCH,
+        ),
+    ] = None,
+    group_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column whose equal values belong together, such as an author: never parted between training and "
+            "held-out rows.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Parts of the labelled rows that are held out in turn; 1 holds out a fifth. (default: 5 below 1500 "
+            "rows, else 1; 1 where validation rows are given)",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     train_size: Annotated[
         int | None,
         typer.Option(
             min=4,
-            help="Rows for training and validation together. (default: all; 1000 for large named tasks)",
+            help="Labelled rows to use. (default: all; 1000 for large named tasks)",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -69,14 +95,15 @@ def command(
     unlabelled: Annotated[
         Path | None,
         typer.Option(
-            help="Further texts for domain adaptation: .txt with one a line, or any format of a task.",
+            help="Further texts without labels, for what is shipped to learn from and for domain adaptation: .txt with "
+            "one a line, or any format of a task.",
             rich_help_panel=DATA,
         ),
     ] = None,
     mask_model: Annotated[
         str | None,
         typer.Option(
-            help="Masked language model of the augmentation masked_words. (default: --model)", rich_help_panel=DATA
+            help="Masked language model of the augmentation masked_words. (default: each --model)", rich_help_panel=DATA
         ),
     ] = None,
     translators: Annotated[
@@ -87,7 +114,10 @@ def command(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(help="Pretrained encoder: a Hub id or a local folder with safetensors.", rich_help_panel=SEARCH),
+        typer.Option(
+            help="Pretrained encoder: a Hub id or a local folder with safetensors. A,B searches several at once.",
+            rich_help_panel=SEARCH,
+        ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     search_space: Annotated[
         str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)
@@ -95,6 +125,20 @@ def command(
     time_limit: Annotated[
         float | None, typer.Option(min=1, help="Seconds for everything. (default: none)", rich_help_panel=SEARCH)
     ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(
+            help="Value of the metric at which nothing new is tried any more. (default: none)", rich_help_panel=SEARCH
+        ),
+    ] = None,
+    warm_start: Annotated[
+        bool,
+        typer.Option(
+            "--warm-start",
+            help="Begin a new study with the best configurations of other studies in the same database.",
+            rich_help_panel=SEARCH,
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of splits, sampler and training.", rich_help_panel=SEARCH)] = 0,
     workers: Annotated[
         int | None,
@@ -137,6 +181,14 @@ def command(
             help="Folder for the model, empty or not there yet. (default: runs/STUDY/model)", rich_help_panel=OUT
         ),
     ] = None,
+    keep_original: Annotated[
+        bool,
+        typer.Option(
+            "--keep-original",
+            help="Keep the winner's own models beside the one that is shipped, for `automl.export.original`.",
+            rich_help_panel=OUT,
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object a line on stdout.", rich_help_panel=OUT)
     ] = False,
@@ -154,9 +206,14 @@ def command(
         model=model,
         search_space=search_space,
         time_limit=time_limit,
+        target=target,
+        warm_start=warm_start,
         train_size=train_size,
         text_column=text_column,
         label_column=label_column,
+        metric=metric,
+        group_column=group_column,
+        folds=folds,
         max_length=max_length,
         unlabelled=unlabelled,
         mask_model=mask_model,
@@ -169,6 +226,7 @@ def command(
         storage=storage,
         study_name=study_name,
         output=output,
+        keep_original=keep_original,
         offline=offline,
         stand_in=stand_in,
         command=shlex.join(["python", "-m", "automl.search", *sys.argv[1:]]),

@@ -75,11 +75,11 @@ class Task:
 
     @property
     def train(self) -> Rows:
-        return _first(self.splits.train, self.scale.train_rows)
+        return _first(self.splits.parts(0)[0], self.scale.train_rows)
 
     @property
     def validation(self) -> Rows:
-        return _first(self.splits.validation, self.scale.validation_rows)
+        return _first(self.splits.held_out(0), self.scale.validation_rows)
 
     @property
     def test(self) -> Rows:
@@ -107,13 +107,13 @@ class Task:
     @property
     def all_texts(self) -> tuple[str, ...]:
         """Texts of every split."""
-        return self.splits.train.inputs + self.splits.validation.inputs + self.splits.test.inputs
+        return self.splits.labelled.inputs + self.splits.test.inputs
 
 
 def read_task(source: str, model: checkpoint.Checkpoint, scale: Scale) -> Task:
     """A folder or file of labelled texts, or a task that the product knows by name."""
     raw = replace(sources.load(source), train_size=None)  # all of its rows
-    return Task(raw.name, make_splits(raw, kind_of(raw.kind), Choices()), model, scale)
+    return Task(raw.name, make_splits(raw, kind_of(raw.kind), Choices(folds=1)), model, scale)
 
 
 def encoded(task: Task, rows: Rows, max_length: int | None = None) -> Encoded:

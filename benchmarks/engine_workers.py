@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from automl.data.batches import concatenate
+from automl.data.folds import ALWAYS_TRAINED
 from automl.models import vocabulary
 from automl.records import Encoded
-from automl.training.data import TrainingData
-from automl.training.worker import TrialWorker, WorkerSetup
+from automl.training.data import StudyData
+from automl.training.worker import BackboneSetup, TrialWorker, WorkerSetup
 from benchmarks.engine_crew import crew
 from benchmarks.engine_setup import KIND, Task
+
+BACKBONE = "encoder"  # the only one
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,19 @@ def worker_setup(task: Task, train: Encoded, validation: Encoded, folder: Path, 
     else:
         used = vocabulary.used_tokens([rows], task.tokenizer.pad_token_id)
     return WorkerSetup(
-        weights={"pretrained": replace(task.model, folder=task.model.folder.resolve())},
+        backbones={
+            BACKBONE: BackboneSetup(
+                weights={"pretrained": replace(task.model, folder=task.model.folder.resolve())},
+                data=StudyData(
+                    rows=vocabulary.renumber(rows, used),
+                    folds=np.where(np.arange(len(rows)) < len(train), ALWAYS_TRAINED, 0),
+                    pad_token_id=int(np.searchsorted(used, task.tokenizer.pad_token_id)),
+                ),
+                used_tokens=used,
+            )
+        },
         kind=KIND,
         label_names=task.splits.label_names,
-        data=TrainingData(
-            rows=vocabulary.renumber(rows, used),
-            train=np.arange(len(train)),
-            validation=np.arange(len(train), len(rows)),
-            pad_token_id=int(np.searchsorted(used, task.tokenizer.pad_token_id)),
-        ),
-        used_tokens=used,
         checkpoints=folder,
         threads=1,
         device="cpu",
@@ -78,7 +84,7 @@ def trial_runner(setup: WorkerSetup) -> Callable[[TrialOrder], dict[str, Any]]:
     worker = TrialWorker(setup)
 
     def run(order: TrialOrder) -> dict[str, Any]:
-        *_, final = worker.run(order.number, order.params, order.seed)
+        *_, final = worker.run(order.number, BACKBONE, order.params, order.seed)
         return {**final, "number": order.number}
 
     return run

@@ -87,6 +87,11 @@ def test_an_unknown_column_lists_those_there_are(command: Command, tmp_path: Pat
     refused(command(task=rows, text_column="body"), "'body'", "'text', 'label'")
 
 
+def test_a_group_column_that_is_not_there(command: Command, tmp_path: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(30))
+    refused(command(task=rows, group_column="author"), "'author'", "--group-column", "'text', 'label'")
+
+
 def test_an_ambiguous_column_lists_the_candidates(command: Command, tmp_path: Path) -> None:
     rows = [{"title": "a b " + row["text"], "body": row["text"], "label": row["label"]} for row in make_rows(30)]
     refused(command(task=write_csv(tmp_path / "rows.csv", rows)), "--text-column", "'title', 'body', 'label'")
@@ -120,7 +125,7 @@ def test_a_label_column_of_floats(command: Command, tmp_path: Path) -> None:
 
 def test_a_search_space_reports_all_its_problems_with_their_lines(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(30))
-    text = SPACE.replace("learning_rate", "lerning_rate").replace("low: 1, high: 4", "low: 4, high: 1") + "extra: 1\n"
+    text = SPACE.replace("learning_rate", "lerning_rate").replace("low: 6, high: 10", "low: 10, high: 6") + "extra: 1\n"
     code, output = command(task=rows, search_space=write_space(tmp_path / "bad.yaml", text))
     assert code == 2
     lines = output.splitlines()
@@ -175,6 +180,13 @@ def test_a_model_that_is_nowhere(command: Command, tmp_path: Path) -> None:
     refused(command(task=rows, model="owner/not-in-the-cache"), "owner/not-in-the-cache")
 
 
+def test_one_wrong_entry_among_several_models(command: Command, tmp_path: Path, model: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(60))
+    refused(command(task=rows, model=f"{model},"), "--model", "entry 2 is empty")
+    refused(command(task=rows, model=f"{model},{model}/"), f"'{model}/' has the very weights", "once")
+    refused(command(task=rows, model=f"{model},{tmp_path / 'nothing'}"), f"'{tmp_path / 'nothing'}'", "no such folder")
+
+
 def test_a_broken_configuration_of_a_model(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(60))
     broken = make_model(tmp_path / "broken")
@@ -223,7 +235,8 @@ def test_a_package_with_the_wrong_checksum(command: Command, tmp_path: Path) -> 
 
 def test_a_budget_of_nothing_and_an_unknown_option(command: Command, tmp_path: Path) -> None:
     rows = write_csv(tmp_path / "rows.csv", make_rows(60))
-    for code, _ in (command(task=rows, budget=0), command("--bugdet", "3", task=rows), command()):
+    wrong = (command(task=rows, budget=0), command(task=rows, folds=0), command("--bugdet", "3", task=rows), command())
+    for code, _ in wrong:
         assert code == 2
 
 
@@ -232,8 +245,7 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(command: Command, tmp_pa
     code, text = command("--dry-run", task=rows)
     assert code == 0
     for part in (
-        "64 rows",
-        "16 rows",
+        "80 rows",
         "20 rows",
         "1 rows: empty text",
         "learning_rate",
@@ -241,6 +253,30 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(command: Command, tmp_pa
         "min with",
     ):
         assert part in text
+
+
+def test_the_dry_run_over_several_models_tells_of_each(command: Command, tmp_path: Path, model: Path) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(100))
+    deep = make_model(tmp_path / "deep", layers=5, seed=1)
+    code, text = command("--dry-run", task=rows, model=f"{model},{deep}")
+    assert code == 0
+    for part in (
+        f"Model     {model} (local folder), 3 layers, up to 64 tokens",
+        f"Model     {deep} (local folder), 5 layers, up to 64 tokens",
+        f"{model.name}.frozen_layers ",
+        "deep.frozen_layers ",
+        f"model {model.name}, learning_rate 0.002",
+        "model deep, learning_rate 0.002",
+        f"({model.name}), ",
+        "(deep) examples/s a worker",
+    ):
+        assert part in text
+
+
+def test_a_plan_that_would_take_from_other_studies_makes_no_database_for_it(command: Command, tmp_path: Path) -> None:
+    code, text = command("--dry-run", "--warm-start", task=write_csv(tmp_path / "rows.csv", make_rows(100)))
+    assert code == 0
+    assert "Taken" not in text
 
 
 def test_the_help_is_quick_because_it_loads_no_heavy_library() -> None:

@@ -12,10 +12,19 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"automl", "automl.errors", "automl.records", "automl.metrics", "automl.params", "automl.quiet"},
     {"automl.fetch", "automl.tasks", "automl.models", "automl.spaces", "automl.study", "automl.progress"},
-    {"automl.data", "automl.selection", "automl.baselines"},
+    {"automl.data", "automl.selection", "automl.baselines", "automl.backbones"},
     {"automl.training", "automl.export"},
     {"automl.tuning"},
-    {"automl.prepare", "automl.workload", "automl.outcome", "automl.forecast", "automl.printout"},
+    {
+        "automl.prepare",
+        "automl.workload",
+        "automl.outcome",
+        "automl.forecast",
+        "automl.printout",
+        "automl.verdict",
+        "automl.candidates",
+        "automl.shipping",
+    },
     {"automl.pipeline"},
     {"automl.search"},
 ]

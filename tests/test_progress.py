@@ -8,7 +8,7 @@ import pty
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event as Flag
 from threading import Thread
 from typing import get_args
@@ -172,6 +172,14 @@ def live(width, height=40):
     """A live table on a terminal of that size; its console records what was drawn."""
     console = Console(file=io.StringIO(), force_terminal=True, width=width, height=height, record=True)
     return LiveTable(console), console
+
+
+def test_the_title_has_every_model_that_is_searched():
+    table, console = live(100)
+    table.emit(replace(study(), model="BAAI/bge-small-en-v1.5, models/mine"))
+    console.export_text()
+    console.print(table._picture())
+    assert console.export_text().splitlines()[0].startswith("sst2 · bge-small-en-v1.5, mine · macro_f1")
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -15,14 +15,24 @@ FILLER = ["the", "film", "was", "a", "story", "actor", "scene", "and", "very", "
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
-def make_model(folder: Path, *, layers: int = 3, width: int = 32, extra_words: int = 0, seed: int = 0) -> Path:
-    """Save a tiny BERT with a word tokenizer to `folder`."""
+def make_model(
+    folder: Path,
+    *,
+    layers: int = 3,
+    width: int = 32,
+    extra_words: int = 0,
+    words_first: int = 0,
+    positions: int = 64,
+    seed: int = 0,
+) -> Path:
+    """Save a tiny BERT with a word tokenizer to `folder`; `words_first`, which no text has, come before the others."""
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     quiet_transformers()
-    words = [*SPECIAL, *GOOD, *BAD, *FILLER, *(f"word{i}" for i in range(extra_words))]
+    unused = [f"unused{i}" for i in range(words_first)]
+    words = [*SPECIAL, *unused, *GOOD, *BAD, *FILLER, *(f"word{i}" for i in range(extra_words))]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -43,7 +53,7 @@ def make_model(folder: Path, *, layers: int = 3, width: int = 32, extra_words: i
         num_hidden_layers=layers,
         num_attention_heads=2,
         intermediate_size=2 * width,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
     )
     BertModel(config).save_pretrained(folder)
     fast.save_pretrained(folder)
@@ -79,9 +89,9 @@ SPACE = """\
 name: tiny
 description: short trials for tests
 params:
-  learning_rate: {type: float, low: 1.0e-3, high: 1.0e-2, log: true, default: 5.0e-3}
-  num_train_epochs: {type: int, low: 1, high: 4, default: 3}
-  frozen_layers: {type: layers, low: 0.0, high: 0.7, default: 0.0}
+  learning_rate: {type: float, low: 1.0e-3, high: 5.0e-3, log: true, default: 2.0e-3}
+  num_train_epochs: {type: int, low: 6, high: 10, default: 8}
+  frozen_layers: {type: layers, low: 0.0, high: 0.67, default: 0.0}
   augmentation: {type: categorical, choices: [none, random_edits], default: none}
   per_device_train_batch_size: 8
 """

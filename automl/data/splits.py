@@ -1,37 +1,47 @@
-"""From raw tables to train, validation and test rows: cleaned, de-duplicated across splits, stratified and seeded."""
+"""From raw tables to labelled rows in folds, and test rows: cleaned, de-duplicated, stratified and seeded."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from automl.data.folds import ALWAYS_TRAINED, folds_by_size, make_folds
+from automl.data.groups import read_groups, without_parted_groups
 from automl.errors import DataError
 from automl.records import RawTask, Rows, Splits
 from automl.tasks.kinds import Kind
 
 TEST_SHARE = 0.2  # of the rows, where the source has no test split
-VALIDATION_SHARE = 0.2  # of what remains, where it has no validation split
 NAMED_TASK_TEST_ROWS = 2000  # a larger test split of a named task would only cost the user time: its error is 1 point
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What the user decides about the splits. `train_size` counts training and validation rows together."""
+    """What the user decides about the splits.
+
+    Args:
+        train_size: labelled rows to use, held-out ones among them.
+        folds: 2 or more: each labelled row is held out once; 1: a part of them is; None: as their number suggests.
+        group_column: rows with one value in it are never parted between training and held-out or test rows.
+    """
 
     seed: int = 0
     train_size: int | None = None
     text_column: str | None = None
     label_column: str | None = None
+    folds: int | None = None
+    group_column: str | None = None
 
 
 def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
     """Clean and split the rows of a task.
 
-    Given splits are kept; missing ones are cut from the training rows, in proportion to the labels. A text that stands
-    in the test rows is removed from the others, and one in the validation rows from training.
+    Given splits are kept; a missing test split is cut from the training rows, in proportion to the labels. A text that
+    stands in the test rows is removed from the others, and one in the validation rows from training. A given validation
+    split is what is held out; where several folds are asked for, its rows are training rows like the others.
 
     Raises:
         DataError: no usable rows, one class only, or a class with fewer rows than there are splits to fill.
@@ -39,7 +49,12 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
     names, given, dropped = _read(task, kind, choices)
     rng = np.random.default_rng(choices.seed)
     given = _without_duplicates(given, dropped)
-    _require_rows_per_class(given, names, task.splits["train"].origin)
+    if "validation" in given and choices.folds is not None and choices.folds > 1:
+        given["train"] = _joined(given["train"], given.pop("validation"))
+    given = without_parted_groups(given, dropped)
+    given = {split: rows for split, rows in given.items() if len(rows) or split == "train"}
+    origin, needed = task.splits["train"].origin, 1 + sum(split not in given for split in ("validation", "test"))
+    _require_rows_per_class(given["train"], names, needed, origin)
 
     pool = given["train"]
     cap = NAMED_TASK_TEST_ROWS if task.train_size else None
@@ -49,23 +64,36 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
     elif cap and len(test) > cap:
         _, test = _carve(test, kind, cap, rng)
 
-    validation = given.get("validation")
     train_size = choices.train_size or task.train_size
     if train_size:
         _require_train_size(train_size, names, len(pool))
         if train_size < len(pool):
             _, pool = _carve(pool, kind, train_size, rng)
-    if validation is None:
-        pool, validation = _carve(pool, kind, _share(len(pool), VALIDATION_SHARE), rng)
+    labelled, folds = _folds(pool, given.get("validation"), kind, choices)
+    _require_every_label(labelled, names, origin)
+    return Splits(labelled, folds, test, names, _fingerprint(labelled, folds, test, names), dict(dropped))
 
-    return Splits(pool, validation, test, names, _fingerprint(pool, validation, test, names), dict(dropped))
+
+def _folds(pool: Rows, validation: Rows | None, kind: Kind, choices: Choices) -> tuple[Rows, np.ndarray]:
+    if validation is not None:
+        held_out = np.arange(len(pool) + len(validation)) >= len(pool)
+        return _joined(pool, validation), np.where(held_out, 0, ALWAYS_TRAINED)
+    count = choices.folds or folds_by_size(len(pool))
+    return pool, make_folds(kind.strata(pool.labels), pool.groups, count, choices.seed)
+
+
+def _joined(first: Rows, second: Rows) -> Rows:
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate([first.groups, second.groups])
+    return Rows(first.inputs + second.inputs, np.concatenate([first.labels, second.labels]), groups)
 
 
 def _read(task: RawTask, kind: Kind, choices: Choices) -> tuple[tuple[str, ...], dict[str, Rows], Counter[str]]:
     train = task.splits["train"]
     text = choices.text_column or task.text_column
     columns = kind.find_columns(train, text, choices.label_column or task.label_column)
-    raw = {}
+    raw, groups = {}, read_groups(task, choices.group_column)
     for split, table in task.splits.items():
         kind.find_columns(table, *columns)
         raw[split] = kind.read_rows(table, columns)
@@ -76,7 +104,11 @@ def _read(task: RawTask, kind: Kind, choices: Choices) -> tuple[tuple[str, ...],
         raise DataError(f"{train.origin}: no usable rows ({_counts(dropped) or 'the table is empty'})")
     names = kind.label_names(raw["train"].labels, train.origin)
     encoded = {
-        split: Rows(tuple(rows.inputs), kind.encode_labels(rows.labels, names, task.splits[split].origin))
+        split: Rows(
+            tuple(rows.inputs),
+            kind.encode_labels(rows.labels, names, task.splits[split].origin),
+            groups[split][rows.kept] if groups else None,
+        )
         for split, rows in raw.items()
         if rows.inputs
     }
@@ -102,18 +134,27 @@ def _without_duplicates(given: dict[str, Rows], dropped: Counter[str]) -> dict[s
             else:
                 seen[key] = label
                 keep.append(index)
-        kept[split] = _take(given[split], np.array(keep, dtype=np.int64))
+        kept[split] = given[split].take(np.array(keep, dtype=np.int64))
     return kept
 
 
-def _require_rows_per_class(given: dict[str, Rows], names: tuple[str, ...], origin: str) -> None:
-    needed = 1 + sum(split not in given for split in ("validation", "test"))
-    counts = np.bincount(given["train"].labels, minlength=len(names))
+def _require_rows_per_class(train: Rows, names: tuple[str, ...], needed: int, origin: str) -> None:
+    counts = np.bincount(train.labels, minlength=len(names))
     small = [f"{name!r} ({count})" for name, count in zip(names, counts, strict=True) if count < needed]
     if small:
         raise DataError(
             f"{origin}: every label needs at least {needed} different texts to be split, too few for "
             f"{', '.join(small[:10])}: add rows or merge these labels"
+        )
+
+
+def _require_every_label(labelled: Rows, names: tuple[str, ...], origin: str) -> None:
+    """Groups go where they go whole, and may take all rows of a label with them."""
+    missing = [name for label, name in enumerate(names) if label not in labelled.labels]
+    if missing:
+        raise DataError(
+            f"{origin}: all rows of {', '.join(map(repr, missing[:10]))} are in groups that went to the test rows: "
+            "choose another --seed, merge these labels, or leave out --group-column"
         )
 
 
@@ -132,18 +173,21 @@ def _share(rows: int, share: float, cap: int | None = None) -> int:
 def _carve(rows: Rows, kind: Kind, size: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Split `rows` into the rest and about `size` rows, in proportion; every stratum keeps a row on both sides."""
     strata = kind.strata(rows.labels)
-    chosen = []
-    for stratum in np.unique(strata):
-        members = rng.permutation(np.flatnonzero(strata == stratum))
-        share = round(len(members) * size / len(rows))
-        chosen.append(members[: min(max(share, 1), max(len(members) - 1, 1))])
-    part = np.sort(np.concatenate(chosen))
+    if rows.groups is not None:
+        smaller = min(size, len(rows) - size)
+        folds = make_folds(strata, rows.groups, max(2, round(len(rows) / smaller)), int(rng.integers(2**31)))
+        one = rng.integers(folds.max() + 1)  # where groups differ in size, the largest always go to the same fold
+        few, many = np.flatnonzero(folds == one), np.flatnonzero(folds != one)
+        return (rows.take(many), rows.take(few)) if smaller == size else (rows.take(few), rows.take(many))
+    members = [rng.permutation(np.flatnonzero(strata == stratum)) for stratum in np.unique(strata)]
+    wanted = [len(own) * size / len(rows) for own in members]
+    shares = [min(max(int(share), 1), max(len(own) - 1, 1)) for share, own in zip(wanted, members, strict=True)]
+    for index in np.argsort([share - ideal for share, ideal in zip(shares, wanted, strict=True)]):
+        if sum(shares) < size and shares[index] < len(members[index]) - 1:  # what rounding down left
+            shares[index] += 1
+    part = np.sort(np.concatenate([own[:share] for own, share in zip(members, shares, strict=True)]))
     rest = np.setdiff1d(np.arange(len(rows)), part)
-    return _take(rows, rest), _take(rows, part)
-
-
-def _take(rows: Rows, index: np.ndarray) -> Rows:
-    return replace(rows, inputs=tuple(rows.inputs[i] for i in index), labels=rows.labels[index])
+    return rows.take(rest), rows.take(part)
 
 
 def _pairs(rows: Rows) -> zip[tuple[str, int]]:
@@ -158,9 +202,10 @@ def _counts(dropped: Counter[str]) -> str:
     return ", ".join(f"{count} x {reason}" for reason, count in dropped.items())
 
 
-def _fingerprint(train: Rows, validation: Rows, test: Rows, names: tuple[str, ...]) -> str:
+def _fingerprint(labelled: Rows, folds: np.ndarray, test: Rows, names: tuple[str, ...]) -> str:
     digest = hashlib.sha256(repr(names).encode())
-    for split in (train, validation, test):
+    digest.update(folds.astype("<i8").tobytes())
+    for split in (labelled, test):
         digest.update(f"\0split {len(split)}\0".encode())
         for text, label in _pairs(split):
             digest.update(f"{label}\0{text}\0".encode(errors="surrogatepass"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from automl.params import told
@@ -24,19 +24,23 @@ classify("some text", truncation=True)
 
 ## How well it does
 
-| | validation | test (95 % interval) |
+**Expected on unseen data: {metric} {expected} (95 % interval {low} to {high})**, corrected for having been chosen among
+{trials} trials, and said before the test rows were read.{no_better}
+
+| | held out | test (95 % interval) |
 |---|---|---|
 {scores}
 
-Metric: {metric}. The model was chosen among {trials} trials by its validation score, which is therefore too high a
-guess for new data. The {test_rows} test rows took no part in any choice.
+Metric: {metric}. "Held out" is the mean over what was compared on; the choice was made by it, so it is too high a guess
+for new data. The {test_rows} test rows took no part in any choice.
 
 ## How it was made
 
-- Data: {source}; {train_rows} training, {validation_rows} validation and {test_rows} test rows, fingerprint
-  `{fingerprint}`.{licence}
-- Winner: trial {trial} of study `{study}`, {params}; best at step {best_step} of 8; seed {seed}.
-{distilled}- Texts are read up to {max_length} tokens.
+- Data: {source}; {labelled_rows} labelled and {test_rows} test rows, fingerprint `{fingerprint}`.{licence}
+- Compared on: {compared}.{warm_start}
+- Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.{searched}
+- Shipped: {shipped}.
+- Texts are read up to {max_length} tokens.
 - Again: `{command}`
 
 ## Limits
@@ -59,8 +63,7 @@ classify = pipeline("{pipeline}", model, tokenizer=AutoTokenizer.from_pretrained
 
 def usage(result: Mapping[str, Any]) -> str:
     """How the folder is loaded: by transformers alone, but for a prefix, which only peft knows."""
-    prefix = result["winner"]["params"]["technique"] == "prefix_tuning"
-    return (PREFIX_USAGE if prefix else PLAIN_USAGE).format(pipeline=result["pipeline"])
+    return (PREFIX_USAGE if result["needs_peft"] else PLAIN_USAGE).format(pipeline=result["pipeline"])
 
 
 def write_card(result: Mapping[str, Any]) -> str:
@@ -84,29 +87,40 @@ def write_card(result: Mapping[str, Any]) -> str:
         metric=result["metric"],
         trials=sum(result["trials"].values()),
         source=result["data"]["source"],
-        train_rows=result["data"]["rows"]["train"],
-        validation_rows=result["data"]["rows"]["validation"],
+        expected=f"{result['estimate']['value']:.3f}",
+        low=f"{result['estimate']['low']:.3f}",
+        high=f"{result['estimate']['high']:.3f}",
+        no_better=_no_better(result["not_distinguishable_from"]),
+        compared=result["data"]["compared"],
+        warm_start=f"\n- Tried first: {taken}." if (taken := taken_from_others(result)) else "",
+        labelled_rows=result["data"]["rows"]["labelled"],
         test_rows=result["data"]["rows"]["test"],
         fingerprint=result["data"]["fingerprint"][:16],
         licence=f" Licence of the data: {result['data']['licence']}." if result["data"]["licence"] else "",
         trial=result["winner"]["trial"],
         study=result["study"],
         params=", ".join(f"{name} {_short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
-        best_step=result["winner"]["best_step"],
         seed=result["seed"],
-        distilled=_distilled(result["distilled"]),
+        searched=_searched(result["models"]),
+        shipped=result["shipped"],
         max_length=result["max_length"],
         command=result["command"],
     )
 
 
-def _distilled(distilled: Mapping[str, Any] | None) -> str:
-    if distilled is None:
-        return ""
-    return (
-        f"- No class of transformers can hold technique {distilled['technique']}: this model was taught by the winner "
-        f"(distilled), and has {distilled['validation']:.3f} on validation itself.\n"
+def taken_from_others(result: Mapping[str, Any]) -> str:
+    """Which configurations of other studies were tried first; nothing where there were none."""
+    return ", ".join(
+        f"the configuration of trial {one['trial']} of study {one['study']}" for one in result["warm_start"]
     )
+
+
+def _no_better(names: Sequence[str]) -> str:
+    return f" It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}." if names else ""
+
+
+def _searched(models: Sequence[str]) -> str:
+    return f" The encoders that were searched: {', '.join(models)}." if len(models) > 1 else ""
 
 
 def _short(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from automl.errors import OutputError
 from automl.export.model import write_model
+from automl.export.original import Original, write_original
 from automl.models import vocabulary
 from automl.models.checkpoint import Checkpoint, load, load_tokenizer
 from automl.models.shape import settled, shape
@@ -77,9 +78,18 @@ def build_model(
 
 
 def write_folder(
-    folder: Path, model: Any, checkpoint: Checkpoint, max_length: int, result: Mapping[str, Any], card: str
+    folder: Path,
+    model: Any,
+    checkpoint: Checkpoint,
+    max_length: int,
+    result: Mapping[str, Any],
+    card: str,
+    original: Original | None = None,
 ) -> None:
     """Write everything beside the target first, then put it in place: a reader sees the old folder or the new one.
+
+    Args:
+        original: the winner's own models, which then lie beside the model that is shipped in their place.
 
     Raises:
         OutputError: it cannot be written; what was there before still is.
@@ -94,6 +104,8 @@ def write_folder(
         write_model(model, tokenizer, fresh)
         (fresh / "README.md").write_text(card, encoding="utf-8")
         (fresh / RESULT).write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        if original is not None:
+            write_original(original, fresh)
         for weights in fresh.rglob("*.safetensors"):  # written for the owner's eyes only, unlike the rest
             weights.chmod((fresh / RESULT).stat().st_mode)
         if folder.exists():

@@ -18,6 +18,7 @@ from automl.fetch import cache, hub, packages
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+LOCAL = "local folder"  # the source of one that was no download
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DEFAULT_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 ENCODER_FILES = [
@@ -53,7 +54,7 @@ def resolve(name: str, *, offline: bool = False) -> Checkpoint:
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return _checked(name, folder, "local folder")
+        return _checked(name, folder, LOCAL)
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise ModelError(f"--model {name!r}: no such folder; give a folder with config.json or a Hub id OWNER/NAME")
     try:

@@ -14,6 +14,7 @@ class StudyStarted:
     """The search begins, or goes on.
 
     Args:
+        model: id or folder of the encoder; several are joined by commas.
         budget: trials that the whole study may end.
         done: trials of the budget that had ended before; `best` is the best value among them (larger is better).
         resumed: trials that were cut off and are run again.

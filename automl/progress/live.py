@@ -119,7 +119,7 @@ def _bar(share: float, width: int) -> Text:
 
 
 def _title(study: StudyStarted) -> Text:
-    model = study.model.rsplit("/", 1)[-1]
+    model = ", ".join(name.rsplit("/", 1)[-1] for name in study.model.split(", "))
     words = " · ".join(text.one_line(word) for word in (study.task, model, study.metric, f"study {study.study}"))
     return _line(words, "bold")
 

@@ -1,4 +1,4 @@
-"""Search spaces: the YAML files that say which hyperparameters are searched, and between which bounds.
+"""Search spaces: the YAML files that say which techniques and hyperparameters are searched, and between which bounds.
 
 The grammar stands in search_spaces/README.md. `automl.params.Params` has the last word on names, types and bounds.
 """
@@ -9,10 +9,14 @@ import os
 from pathlib import Path
 
 from automl.errors import SpaceError
-from automl.spaces.grammar import GRAMMAR, nearest, read_space
-from automl.spaces.space import Param, SearchSpace
+from automl.spaces.bound import ARM, BoundArm, BoundSpace
+from automl.spaces.entry import GRAMMAR
+from automl.spaces.grammar import read_space
+from automl.spaces.nodes import nearest
+from automl.spaces.param import Param
+from automl.spaces.space import Arm, SearchSpace
 
-__all__ = ["GRAMMAR", "Param", "SearchSpace", "load_space", "presets"]
+__all__ = ["ARM", "GRAMMAR", "Arm", "BoundArm", "BoundSpace", "Param", "SearchSpace", "load_space", "presets"]
 
 
 def load_space(name_or_path: str) -> SearchSpace:

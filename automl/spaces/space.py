@@ -1,89 +1,81 @@
-"""A search space as a value: which hyperparameters are searched, and as which distributions of Optuna."""
+"""A search space as its file has it: the techniques to choose from, and what is searched under each."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-
-Kind = Literal["float", "int", "layers", "categorical", "fixed"]
+from automl.spaces.bound import BoundArm, BoundSpace
+from automl.spaces.param import Param
 
 
 @dataclass(frozen=True)
-class Param:
-    """One entry of a space. `low` and `high` of type layers are shares of the encoder's depth.
+class Arm:
+    """One technique with params of its own, those that all arms share left out.
 
-    `default` is None where none was given; for type fixed it is the value. What a type does not take keeps its default.
+    `recipes` are configurations to try besides the default one: param -> value, of type layers as shares of the depth.
     """
 
     name: str
-    type: Kind
-    low: Any = None
-    high: Any = None
-    log: bool = False
-    step: int = 1
-    choices: tuple[Any, ...] = ()
-    default: Any = None
+    description: str = ""
+    params: tuple[Param, ...] = ()
+    recipes: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A checked search space, its params in the order of the file."""
+    """A checked search space, in the order of its file. One without techniques has a single arm without a name.
+
+    It fits encoders of any depth; `over` makes of it what a search chooses from.
+    """
 
     name: str
     description: str
-    params: tuple[Param, ...]
+    shared: tuple[Param, ...]
+    arms: tuple[Arm, ...]  # at least one; cheap ones first
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of what is searched: free of comments, layout, order of keys, name and description."""
-        content = {param.name: {k: v for k, v in asdict(param).items() if v is not None} for param in self.params}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        """SHA-256 (hex) of what is searched: free of comments, layout, order of params, name and descriptions."""
+        arms = [[arm.name, _content(arm.params), [dict(recipe) for recipe in arm.recipes]] for arm in self.arms]
+        return hashlib.sha256(json.dumps([_content(self.shared), arms], sort_keys=True).encode()).hexdigest()
 
-    def distributions(self, depth: int) -> dict[str, BaseDistribution]:
-        """Optuna's distributions of the searched params, for an encoder of `depth` layers (0 to 512)."""
-        return {param.name: _distribution(param, depth) for param in self._searched()}
+    def over(self, depths: Mapping[str, int]) -> BoundSpace:
+        """The space for these encoders; arms and params have names of their own for each where they are several.
 
-    def fixed(self) -> dict[str, Any]:
-        """The params that the space holds at one value."""
-        return {param.name: param.default for param in self.params if param.type == "fixed"}
-
-    def defaults(self, depth: int) -> dict[str, Any]:
-        """The defaults that the space gives to searched params, for an encoder of `depth` layers (0 to 512)."""
-        given = (param for param in self._searched() if param.default is not None)
-        return {p.name: _layers(p.default, depth) if p.type == "layers" else p.default for p in given}
+        Args:
+            depths: layers (0 to 512) by a short name of the encoder; at least one, the first one is tried first.
+        """
+        bind = self._alone if len(depths) == 1 else self._among_others
+        return BoundSpace(self, tuple(bind(arm, model, depth) for arm in self.arms for model, depth in depths.items()))
 
     def values(self, name: str) -> tuple[Any, ...]:
-        """Every value that a categorical or fixed param can take; none for a param that the space does not name."""
-        found = next((param for param in self.params if param.name == name), None)
-        return () if found is None else found.choices or (found.default,)
+        """Every value that a categorical or fixed param can take in any arm; none where no arm names it."""
+        params = (param for arm in self.arms for param in self._entries(arm))
+        return tuple(dict.fromkeys(value for param in params if param.name == name for value in param.values()))
 
     def largest(self, name: str, default: int) -> int:
-        """The largest value that a whole-number param can take; `default` if the space does not name it."""
-        found = next((param for param in self.params if param.name == name), None)
-        return default if found is None else int(found.high or max(found.choices, default=0) or found.default)
+        """The largest value that a whole-number param can take in any arm; `default` in one that does not name it."""
+        named = ({param.name: param for param in self._entries(arm)} for arm in self.arms)
+        return max(params[name].largest() if name in params else default for params in named)
 
-    def _searched(self) -> Iterator[Param]:
-        return (param for param in self.params if param.type != "fixed")
+    def _entries(self, arm: Arm) -> tuple[Param, ...]:
+        return (*self.shared, *arm.params)
+
+    def _alone(self, arm: Arm, model: str, depth: int) -> BoundArm:
+        shared = {param.name: param for param in self.shared}
+        own = {f"{arm.name}.{param.name}": param for param in arm.params}
+        return BoundArm(arm.name, model, depth, shared | own, arm.recipes)
+
+    def _among_others(self, arm: Arm, model: str, depth: int) -> BoundArm:
+        name = f"{model}/{arm.name}" if arm.name else model
+        return BoundArm(
+            name, model, depth, {f"{name}.{param.name}": param for param in self._entries(arm)}, arm.recipes
+        )
 
 
-def _layers(share: float, depth: int) -> int:
-    return math.floor(share * depth + 1e-9)  # 0.29 * 100 is 28.999999999999996
-
-
-def _distribution(param: Param, depth: int) -> BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if param.type == "categorical":
-        return CategoricalDistribution(param.choices)
-    if param.type == "layers":
-        return IntDistribution(_layers(param.low, depth), _layers(param.high, depth))
-    if param.type == "int":
-        return IntDistribution(param.low, param.high, log=param.log, step=param.step)
-    return FloatDistribution(param.low, param.high, log=param.log)
+def _content(params: tuple[Param, ...]) -> dict[str, Any]:
+    return {param.name: {k: v for k, v in asdict(param).items() if v is not None} for param in params}

@@ -12,7 +12,6 @@ import numpy as np
 
 from automl.data.batches import collate, evaluation_batches
 from automl.data.imbalance import balanced_epoch, label_weights
-from automl.metrics import METRICS
 from automl.models.layers import encoder_layers, evaluating, freeze
 from automl.params import Params
 from automl.records import Encoded, Report, TrialResult
@@ -65,11 +64,12 @@ def train_contrastive(
     started = time.perf_counter()
     with computing_in(model, precision):
         for step, train_loss, examples in _fine_tune(model, params, data, place, seed, optimizer):
-            head, value = _fitted(model, params, data, kind, place, seed)
-            yield Report(step, STEPS, value, train_loss, examples / (time.perf_counter() - started))
+            head, logits = _fitted(model, params, data, place, seed)
+            value, loss = data.judge(kind, logits)
+            yield Report(step, STEPS, value, loss, train_loss, examples / (time.perf_counter() - started))
     optimizer.weights.hand_out()
     seconds = time.perf_counter() - started
-    yield TrialResult(value, step, seconds, examples, examples / seconds, precision)
+    yield TrialResult(value, loss, logits, step, seconds, examples, examples / seconds, precision)
     return head
 
 
@@ -148,24 +148,23 @@ def _batches(params: Params, data: TrainingData, rng: np.random.Generator) -> tu
         return [rows[batch] for batch in batches]
 
     first = epoch()
-    total = params.max_steps or len(first) * params.num_train_epochs
+    total = params.max_steps or max(len(first) * params.num_train_epochs, params.min_steps)
     later = chain.from_iterable(epoch() for _ in count())
     return islice(chain(first, later), total), total
 
 
-def _fitted(model: Any, params: Params, data: TrainingData, kind: Kind, place: int, seed: int) -> tuple[Head, float]:
-    """A linear head on the texts as the encoder sees them now, and its value on the validation rows."""
+def _fitted(model: Any, params: Params, data: TrainingData, place: int, seed: int) -> tuple[Head, np.ndarray]:
+    """A linear head on the texts as the encoder sees them now, and its logits of the held-out rows, [rows, labels]."""
     rows = data.training_rows(params)
     labels, n_labels = data.rows.labels[rows], model.config.num_labels
-    both = np.concatenate([rows, data.validation])
+    both = np.concatenate([rows, data.held_out])
     vectors = encode_texts(model, data.rows, both, params.pooling, data.pad_token_id, place)
     if not np.isfinite(vectors).all():
         raise TrainingDiverged(_diverged("the encoder puts out numbers that are not finite", params))
     weights = label_weights(labels, n_labels, params.class_weights)[labels]
     linear = params.model_copy(update={"feature_head": "logistic_regression"})
     head = fit_head(vectors[: len(rows)], labels, n_labels, linear, seed, weights)
-    predictions = kind.predict(head.logits(vectors[len(rows) :]))
-    return head, METRICS[kind.metric](data.rows.labels[data.validation], predictions)
+    return head, head.logits(vectors[len(rows) :])
 
 
 def _diverged(what: str, params: Params) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 
 from automl.data.batches import collate, evaluation_batches
 from automl.data.imbalance import label_weights
-from automl.metrics import METRICS
 from automl.models.layers import evaluating
 from automl.params import Params
 from automl.records import Encoded, Report, TrialResult
@@ -43,12 +42,12 @@ def train_features(
     fitted_on, labels = features[train], data.rows.labels[train]
     weights = label_weights(labels, n_labels, params.class_weights)[labels]
     head = fit_head(fitted_on, labels, n_labels, params, seed, weights)
-    predictions = kind.predict(head.logits(features[data.validation]))
-    value = METRICS[kind.metric](data.rows.labels[data.validation], predictions)
+    logits = head.logits(features[data.held_out])
+    value, loss = data.judge(kind, logits)
     train_loss = float(kind.loss(torch.from_numpy(head.logits(fitted_on)), torch.from_numpy(labels)))
     seconds = time.perf_counter() - started
-    yield Report(STEP, STEP, value, train_loss, len(train) / seconds)
-    yield TrialResult(value, STEP, seconds, len(train), len(train) / seconds, "float32")
+    yield Report(STEP, STEP, value, loss, train_loss, len(train) / seconds)
+    yield TrialResult(value, loss, logits, STEP, seconds, len(train), len(train) / seconds, "float32")
     return head
 
 

@@ -68,6 +68,11 @@ class Optimizer:
         if params.optim == "adamw_uncorrected":
             _leave_out_bias_correction(self._adam)
 
+    @property
+    def moments(self) -> list[dict[str, torch.Tensor]]:
+        """AdamW's memory of each group, to read and to change: steps and running means, {} before the first step."""
+        return [self._adam.state[flat] for flat in self.weights.flats]
+
     def step(self, factor: float) -> None:
         """Move the weights by the gradients that the model's parameters have, and give the model the new ones.
 

@@ -75,8 +75,8 @@ class Averager:
     ) -> None:
         self._weights = [] if how == "none" else [parameter.detach() for parameter in parameters]  # share memory
         self._how, self._decay, self._total = how, decay, total
-        self._mean: list[torch.Tensor] = []
-        self._counted = 0
+        self.mean: list[torch.Tensor] = []
+        self.counted = 0
 
     def update(self, done: int) -> None:
         """Take in the weights after `done` steps."""
@@ -84,20 +84,20 @@ class Averager:
 
         if not self._weights or (self._how == "swa" and done <= SWA_FROM * self._total):
             return
-        self._counted += 1
-        if not self._mean:
-            self._mean = [weight.clone() for weight in self._weights]
+        self.counted += 1
+        if not self.mean:
+            self.mean = [weight.clone() for weight in self._weights]
             return
-        n = self._counted
+        n = self.counted
         share = 1 / n if self._how == "swa" else 1 - min(self._decay, n / (n + 9))
-        torch._foreach_lerp_(self._mean, self._weights, share)
+        torch._foreach_lerp_(self.mean, self._weights, share)
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
         """The model has its averaged weights inside, and its own ones again afterwards."""
         import torch
 
-        own = [weight.clone() for weight in self._weights] if self._mean else []
+        own = [weight.clone() for weight in self._weights] if self.mean else []
         self.apply()
         try:
             yield
@@ -109,8 +109,8 @@ class Averager:
         """Give the model its averaged weights for good."""
         import torch
 
-        if self._mean:
-            torch._foreach_copy_(self._weights, self._mean)
+        if self.mean:
+            torch._foreach_copy_(self._weights, self.mean)
 
 
 def mixup_pair(rows: int, alpha: float, rng: np.random.Generator) -> Pair:

@@ -9,6 +9,12 @@ from automl.params import Params
 LOWEST = 1 / 32  # of the peak: where slanted_triangular starts and ends
 
 
+def total_steps(params: Params, rows: int) -> int:
+    """Steps of a training on so many rows."""
+    batches = math.ceil(rows / params.per_device_train_batch_size)
+    return params.max_steps or max(batches * params.num_train_epochs, params.min_steps)
+
+
 def factor(done: int, total: int, params: Params) -> float:
     """Share of the peak learning rate for the step that follows `done` of `total` steps, in [0, 1].
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ from automl.records import Report, TrialResult
 from automl.tasks.kinds import Kind
 from automl.training.cache import CachedStates, StateCache, fingerprint
 from automl.training.contrastive import train_contrastive
-from automl.training.data import TrainingData
+from automl.training.data import StudyData, TrainingData
 from automl.training.feature_store import shared_arrays
 from automl.training.features import POOLINGS, pooled_states, train_features
 from automl.training.heads import Head
 from automl.training.loop import train
+from automl.training.pause import Paused
 from automl.training.precision import by_columns, computing_in
 
 if TYPE_CHECKING:
@@ -54,55 +56,80 @@ class Finished:
 class Trainer:
     """What the trials of a study have in common. With a `cache` folder, workers share what they compute."""
 
-    data: TrainingData
+    data: StudyData
     kind: Kind
     cache: Path | None
-    features: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)  # starting weights -> pooling -> states
+    features: dict[tuple[str, int], dict[str, np.ndarray]] = field(default_factory=dict)  # weights, first row -> states
 
     def train(
-        self, base: Base, params: Params, *, seed: int, precision: str, accumulation: int = 1
-    ) -> Iterator[Report | Finished]:
-        """Train one configuration: reports, and last its end."""
-        params = settled(params, base.model)
+        self,
+        base: Base,
+        params: Params,
+        *,
+        seed: int,
+        fold: int | None,
+        precision: str,
+        accumulation: int = 1,
+        paused: Paused | None = None,
+        on_stop: Callable[[Paused], None] | None = None,
+    ) -> Generator[Report | Finished, None, None]:
+        """Train one configuration: reports, and last its end.
+
+        Args:
+            fold: what is held out; None holds nothing out.
+            paused: state of the same training, stopped earlier, to go on from.
+            on_stop: is given the state when the generator is closed; techniques with loops of their own have none.
+
+        Raises:
+            Misfit: `paused` is of another training.
+        """
+        params, data = settled(params, base.model), self.data.fold(fold)
         if params.technique == "features":
-            yield from self._fit_head(base, params, seed, precision)
+            yield from self._fit_head(base, params, data, seed, precision)
             return
         model = fresh_copy(base, seed)
         if params.technique == "contrastive":
-            yield from self._train_contrastive(model, params, seed, precision)
+            yield from self._train_contrastive(model, params, data, seed, precision)
             return
         shape(model, params, base.text_start)
         by_columns(model)
         training = train(
             model,
             params,
-            self.data,
+            data,
             self.kind,
             seed=seed,
             precision=precision,
-            cached=self._states(model, base, params, precision),
+            cached=self.states(model, base, params, data, precision),
             pretrained=_still_pretrained(model, base) if params.mixout or params.pretrained_decay else {},
             accumulation=accumulation,
+            paused=paused,
+            on_stop=on_stop,
         )
-        for item in training:
-            yield item if isinstance(item, Report) else Finished(item, trained_tensors(model))
+        with closing(training):
+            for item in training:
+                yield item if isinstance(item, Report) else Finished(item, trained_tensors(model))
 
-    def _fit_head(self, base: Base, params: Params, seed: int, precision: str) -> Iterator[Report | Finished]:
+    def _fit_head(
+        self, base: Base, params: Params, data: TrainingData, seed: int, precision: str
+    ) -> Iterator[Report | Finished]:
         labels = base.model.config.num_labels
-        states = self.pooled_states(base, precision)
-        training = train_features(states, params, self.data, self.kind, seed=seed, n_labels=labels)
+        states = self.pooled_states(base, precision, self.data.trial_rows)
+        training = train_features(states, params, data, self.kind, seed=seed, n_labels=labels)
         yield from _finished_with_head(training, dict)
 
-    def _train_contrastive(self, model: Any, params: Params, seed: int, precision: str) -> Iterator[Report | Finished]:
+    def _train_contrastive(
+        self, model: Any, params: Params, data: TrainingData, seed: int, precision: str
+    ) -> Iterator[Report | Finished]:
         by_columns(model)
-        training = train_contrastive(model, params, self.data, self.kind, seed=seed, precision=precision)
+        training = train_contrastive(model, params, data, self.kind, seed=seed, precision=precision)
         yield from _finished_with_head(training, lambda: trained_tensors(model))
 
-    def _states(self, model: Any, base: Base, params: Params, precision: str) -> CachedStates | None:
+    def states(self, model: Any, base: Base, params: Params, data: TrainingData, precision: str) -> CachedStates | None:
         """What the frozen layers put out for every row of the trial, if they are frozen and there is room."""
         if self.cache is None or not params.frozen_layers or params.technique not in CACHEABLE:
             return None
-        rows = np.concatenate([self.data.training_rows(params), self.data.validation])
+        rows = np.concatenate([data.training_rows(params), data.held_out])
         with computing_in(model, precision):
             return StateCache(self.cache).states(
                 model,
@@ -113,22 +140,25 @@ class Trainer:
                 pad_token_id=self.data.pad_token_id,
             )
 
-    def pooled_states(self, base: Base, precision: str) -> dict[str, np.ndarray]:
-        """What the frozen encoder says of every row of the study, by pooling: [rows, layers + 1, width]."""
+    def pooled_states(self, base: Base, precision: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What the frozen encoder says of the rows, by pooling: [rows, layers + 1, width].
+
+        Args:
+            rows: those that trials see, or all others.
+        """
 
         def compute() -> dict[str, np.ndarray]:
             model = copy.deepcopy(base.model)
             with computing_in(model, precision):
-                return pooled_states(model, self.data.rows, np.arange(len(self.data.rows)), self.data.pad_token_id)
+                return pooled_states(model, self.data.rows, rows, self.data.pad_token_id)
 
-        if base.sha256 not in self.features:
-            key = fingerprint(self.data.rows, base.sha256, precision)
-            self.features[base.sha256] = (
-                compute()
-                if self.cache is None
-                else shared_arrays(self.cache, key, POOLINGS, len(self.data.rows), compute)
+        part = base.sha256, int(rows[0])
+        if part not in self.features:
+            key = fingerprint(self.data.rows, *part, precision)
+            self.features[part] = (
+                compute() if self.cache is None else shared_arrays(self.cache, key, POOLINGS, len(rows), compute)
             )
-        return self.features[base.sha256]
+        return self.features[part]
 
 
 def fresh_copy(base: Base, seed: int) -> Any:
@@ -147,7 +177,8 @@ def _still_pretrained(model: Any, base: Base) -> dict[str, torch.Tensor]:
 
     own = dict(model.named_parameters())
     values = ((name, value.detach()) for name, value in base.model.named_parameters())
-    return {name: value for name, value in values if name in own and torch.equal(own[name], value)}
+    known = {name: value for name, value in values if name in own and name not in base.new}
+    return {name: value for name, value in known.items() if torch.equal(own[name], value)}
 
 
 def _finished_with_head(
@@ -167,5 +198,6 @@ def _finished_with_head(
                 yield item
             else:
                 results.append(item)
-    own = {HEAD + name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in head.tensors().items()}
+    arrays = {name: np.ascontiguousarray(a).reshape(a.shape) for name, a in head.tensors().items()}  # [] would be [1]
+    own = {HEAD + name: torch.from_numpy(array) for name, array in arrays.items()}
     yield Finished(results[0], {**tensors(), **own})

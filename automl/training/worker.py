@@ -3,42 +3,58 @@
 from __future__ import annotations
 
 import os
-import resource
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import automl
 from automl.models import checkpoint, vocabulary
 from automl.models.checkpoint import Checkpoint
 from automl.params import Params
-from automl.records import Report
+from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
-from automl.training.data import TrainingData
-from automl.training.distillation import distil
-from automl.training.keep import read_tensors, write_tensors
-from automl.training.loop import TrainingDiverged
+from automl.training.attempts import attempts
+from automl.training.averaging import greedy_average
+from automl.training.data import StudyData
+from automl.training.distillation import answers, targets, teach
+from automl.training.keep import read_logits, read_tensors, write_logits, write_tensors
+from automl.training.memory import peak_memory
+from automl.training.pause_file import identity, pause_path
 from automl.training.precision import best_precision, keep_freed_memory
+from automl.training.restored import mean_tensors, plain_tensors
 from automl.training.techniques import Base, Finished, Trainer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class BackboneSetup:
+    """What a worker needs to know of one encoder: nothing of it fits another."""
+
+    weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
+    data: StudyData  # token ids count within `used_tokens`
+    used_tokens: np.ndarray  # [used] int64
+    text_start: int = 0  # tokens that the tokenizer puts before a text
 
 
 @dataclass(frozen=True)
 class WorkerSetup:
     """Everything a worker needs to run any trial of a study. Sent once a worker, not once a trial."""
 
-    weights: Mapping[str, Checkpoint]  # by what the param `starting_weights` calls them
+    backbones: Mapping[str, BackboneSetup]  # by the names that orders have for them; the first is loaded at once
     kind: str
     label_names: Sequence[str]
-    data: TrainingData  # token ids count within `used_tokens`
-    used_tokens: np.ndarray  # [used] int64
-    checkpoints: Path  # folder of the trials' checkpoints
+    checkpoints: Path  # folder of the trials' checkpoints and predictions
     threads: int
     device: str
-    text_start: int = 0  # tokens that the tokenizer puts before a text
     cache: Path | None = None  # folder of what the workers of a machine share; None: each computes all of it
+    metric: str | None = None  # that trials are compared by; None: the kind's own
     precision: str | None = None  # None: what the device is best at
 
 
@@ -53,14 +69,37 @@ class TrialWorker:
         threadpool_limits(setup.threads)  # of numpy and scikit-learn, which torch does not ask
         keep_freed_memory()
         self._setup = setup
-        self._trainer = Trainer(setup.data, kind_of(setup.kind), setup.cache)
+        kind = kind_of(setup.kind, setup.metric)
+        self._trainers = {model: Trainer(own.data, kind, setup.cache) for model, own in setup.backbones.items()}
         self._precision = setup.precision or best_precision(setup.device)
-        self._bases: dict[str, Base] = {}
-        self._base("pretrained")
+        self._bases: dict[tuple[str, str], Base] = {}
+        self._studies = {model: _study(setup, own) for model, own in setup.backbones.items()}
+        self._base(next(iter(setup.backbones)), "pretrained")
         self._free_since = time.time()
 
-    def run(self, number: int, params: Mapping[str, Any], seed: int) -> Generator[dict[str, Any], None, None]:
-        """Train one configuration.
+    def work(self, order: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
+        """Do what is ordered; "job" names the method. Yields its reports, and last its end."""
+        arguments = {name: value for name, value in order.items() if name != "job"}
+        if order["job"] == "trial":
+            yield from self.run(**arguments)
+        else:
+            methods: dict[str, Callable[..., dict[str, Any]]]
+            methods = {"answer": self.answer, "teach": self.teach, "average": self.average}
+            yield {**methods[order["job"]](**arguments), "final": True}
+
+    def run(
+        self,
+        number: int,
+        model: str,
+        params: Mapping[str, Any],
+        seed: int,
+        fold: int | None = 0,
+        resume: int | None = None,
+    ) -> Generator[dict[str, Any], None, None]:
+        """Train one configuration of a backbone, with one fold held out (None: with none).
+
+        Closed before its end it leaves its state in a file. A trial goes on from its own, or from that of the trial
+        `resume`, if one is there and is of the very same training; the end is the same, `resumed_step` says so.
 
         Yields a dict with step, steps, value and cost for each evaluation point, and last one with `"final": True`,
         the best value and the checkpoint that was written. A loss that is no number is tried once more in float32, a
@@ -68,86 +107,140 @@ class TrialWorker:
         """
         resumed, busy = time.time(), 0.0
         start = resumed - self._free_since
-        for item in self._attempts(Params(**params), seed):
-            busy += time.time() - resumed  # training and evaluation alone
-            facts = asdict(item) if isinstance(item, Report) else {**asdict(item.result), "final": True}
-            saved = {} if isinstance(item, Report) else self._save(number, item)
-            cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
-            self._free_since = time.time()
-            yield {**facts, **cost, **self._memory(), **saved}
-            resumed = time.time()
+        whole, folder = Params(**params), self._setup.checkpoints
+        training = attempts(
+            self._trainers[model],
+            self._base(model, whole.starting_weights),
+            whole,
+            seed=seed,
+            fold=fold,
+            precision=self._precision,
+            study=self._studies[model],
+            pauses=[pause_path(folder, one) for one in (number, resume) if one is not None],
+        )
+        with closing(training):
+            for item in training:
+                busy += time.time() - resumed  # training and evaluation alone
+                if isinstance(item, Report):
+                    facts = asdict(item)
+                else:
+                    facts = {**_facts(item.result), "final": True, **self._save(f"trial-{number:05d}", model, item)}
+                    pause_path(folder, number).unlink(missing_ok=True)  # where it had been stopped before
+                cost = {"worker": os.getpid(), "start_seconds": round(start, 4), "busy_seconds": round(busy, 4)}
+                self._free_since = time.time()
+                yield {**facts, **cost, **peak_memory(self._setup.device)}
+                resumed = time.time()
 
-    def distil(self, number: int, params: Mapping[str, Any], path: Path, sha256: str, seed: int) -> dict[str, Any]:
-        """Teach a plain model to answer like a trial's; its value, and the checkpoint that was written.
+    def answer(self, number: int, model: str, params: Mapping[str, Any], path: str, sha256: str) -> dict[str, Any]:
+        """What a trial's model says of every row of the study, written beside its checkpoint.
 
         Args:
-            params: of the trial, as `path` and `sha256` are those of its checkpoint.
+            model, params: of the trial, as `path` and `sha256` are those of its checkpoint.
         """
-        tensors, _ = read_tensors(path, sha256)
+        tensors, _ = read_tensors(Path(path), sha256)
         whole = Params(**params)
-        base = self._base(whole.starting_weights)
-        for item in distil(self._trainer, base, whole, tensors, seed=seed, precision=self._precision):
+        base = self._base(model, whole.starting_weights)
+        logits = answers(self._trainers[model], base, whole, tensors, self._precision)
+        file = self._setup.checkpoints / f"answers-{number:05d}.logits"
+        return {"answers": str(file), "answers_sha256": write_logits(file, logits)}
+
+    def average(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        judged: Sequence[tuple[str, str]],
+        others: Sequence[tuple[str, str]],
+        fold: int,
+    ) -> dict[str, Any]:
+        """The greedy average of models that did not see a fold, and of all others with it; what is known of it.
+
+        Args:
+            model, params: of all of them.
+            judged: checkpoints of trainings without the fold, and their SHA-256.
+            others: those of trainings with it, which its rows cannot judge.
+        """
+        whole = Params(**params)
+        models, further = ([read_tensors(Path(path), hash)[0] for path, hash in files] for files in (judged, others))
+        base = self._base(model, whole.starting_weights)
+        best = greedy_average(self._trainers[model], base, whole, models, fold=fold, precision=self._precision)
+        tensors = mean_tensors([*(models[place] for place in best.kept), *further])
+        saved = self._write("average", model, tensors, best.logits)
+        return {"kept": len(best.kept), "value": best.value, "loss": best.loss, **saved}
+
+    def teach(
+        self,
+        name: str,
+        model: str,
+        params: Mapping[str, Any],
+        committee: Sequence[tuple[str, str]],
+        seed: int,
+        fold: int | None,
+        begin: Sequence[tuple[str, str]] = (),
+        teachers: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Train a plain model on what a committee says; how it ended, and the checkpoint that was written.
+
+        Args:
+            model, params: of the student.
+            committee: files that `answer` wrote for each member, and their SHA-256; none: the labels are the lesson.
+            fold: what is held out; None for the model that is shipped.
+            begin: checkpoints of the models whose mean it begins with, and their SHA-256.
+            teachers: params of these.
+        """
+        whole = Params(**params)
+        base = self._base(model, whole.starting_weights)
+        members = [read_tensors(Path(path), sha256)[0] for path, sha256 in begin]
+        wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
+        lesson = teach(
+            self._trainers[model],
+            base,
+            whole,
+            wanted,
+            seed=seed,
+            fold=fold,
+            precision=self._precision,
+            begin=[plain_tensors(base, Params(**(teachers or params)), tensors) for tensors in members],
+        )
+        for item in lesson:
             if isinstance(item, Finished):
                 end = item
-        return {**asdict(end.result), **self._save(number, end, "distilled")}
+        return {**_facts(end.result), **self._save(f"lesson-{name}", model, end)}
 
-    def _attempts(self, params: Params, seed: int) -> Iterator[Report | Finished]:
-        precision, accumulation = self._precision, 1
-        base = self._base(params.starting_weights)
-        while True:
-            try:
-                yield from self._trainer.train(base, params, seed=seed, precision=precision, accumulation=accumulation)
-                return
-            except TrainingDiverged:
-                if precision == "float32":
-                    raise
-                precision = "float32"
-            except (MemoryError, RuntimeError) as error:
-                if accumulation > 1 or not _is_out_of_memory(error):
-                    raise
-                accumulation = 2
-            self._free_memory()
-
-    def _base(self, name: str) -> Base:
+    def _base(self, backbone: str, weights: str) -> Base:
         """Starting weights, loaded when they are first asked for."""
-        if name not in self._bases:
-            setup = self._setup
-            found = setup.weights[name]
+        if (backbone, weights) not in self._bases:
+            setup, own = self._setup, self._setup.backbones[backbone]
+            found = own.weights[weights]
             model: Any
             model, new = checkpoint.load(found, kind_of(setup.kind).auto_class, setup.label_names)
-            vocabulary.trim(model, setup.used_tokens)
-            self._bases[name] = Base(model.to(setup.device), new, found.sha256, setup.text_start)
-        return self._bases[name]
+            vocabulary.trim(model, own.used_tokens)
+            self._bases[backbone, weights] = Base(model.to(setup.device), new, found.sha256, own.text_start)
+        return self._bases[backbone, weights]
 
-    def _save(self, number: int, end: Finished, what: str = "trial") -> dict[str, Any]:
-        path = self._setup.checkpoints / f"{what}-{number:05d}.safetensors"
+    def _save(self, name: str, model: str, end: Finished) -> dict[str, Any]:
+        return self._write(name, model, end.tensors, end.result.logits)
+
+    def _write(self, name: str, model: str, tensors: Mapping[str, torch.Tensor], logits: np.ndarray) -> dict[str, Any]:
+        path = self._setup.checkpoints / f"{name}.safetensors"
+        said = path.with_suffix(".logits")
         return {
+            "predictions": str(said),
+            "predictions_sha256": write_logits(said, logits),
             "checkpoint": str(path),
-            "checkpoint_sha256": write_tensors(path, end.tensors, self._setup.used_tokens),
+            "checkpoint_sha256": write_tensors(path, tensors, self._setup.backbones[model].used_tokens),
         }
 
-    def _memory(self) -> dict[str, int]:
-        """Peak memory so far, in MB: of this process, and of its part of the GPU where it has one."""
-        import torch
 
-        own = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-        if self._setup.device.startswith("cuda"):
-            own["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
-        return own
-
-    def _free_memory(self) -> None:
-        """Give back what a failed attempt held."""
-        import gc
-
-        import torch
-
-        gc.collect()
-        if self._setup.device.startswith("cuda"):
-            torch.cuda.empty_cache()
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
+def _study(setup: WorkerSetup, own: BackboneSetup) -> str:
+    """Tells all that decides the trainings of an encoder in this study from that of another, but for its weights."""
     import torch
+    import transformers
 
-    told = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return told or "DefaultCPUAllocator" in str(error)  # on a processor torch says it in words only
+    versions = (automl.__version__, torch.__version__, transformers.__version__)
+    alike = (setup.kind, setup.metric, tuple(setup.label_names), setup.device)
+    return identity(alike, own.data, own.used_tokens, own.text_start, versions)
+
+
+def _facts(result: TrialResult) -> dict[str, Any]:
+    """What is recorded of it; its logits are saved beside the weights."""
+    return {name: value for name, value in vars(result).items() if name != "logits"}

@@ -3,61 +3,79 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from automl.progress import Notice, Progress, TrialEnded, TrialReported, TrialStarted
+from automl.params import Params
+from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
-from automl.selection import best_trial
+from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.tuning.pruning import goes_on
-
-if TYPE_CHECKING:
-    import optuna
-
-
-def make_sampler(seed: int, trials: int) -> optuna.samplers.BaseSampler:
-    """TPE over all params. A study with `trials`, waiting ones included, goes on with new random numbers."""
-    import optuna
-
-    return optuna.samplers.TPESampler(seed=seed + trials, n_startup_trials=10)
-
+from automl.training.distillation import student_params
+from automl.tuning import duration
+from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
+from automl.tuning.finals import Finals
+from automl.tuning.orders import Order
+from automl.tuning.policy import RACE, Job, Policy
+from automl.tuning.proposals import Proposer
+from automl.tuning.pruning import goes_on, seed_goes_on
 
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
 
 class Search:
-    """Asks the study for trials within the budget, feeds it their reports, and ends each of them once.
+    """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
         budget: trials to start in the study's whole life, pruned and failed ones included.
-        facts: recorded in every trial before it runs (seed, fingerprints, versions).
+        facts: recorded in every trial before it runs (fingerprints, versions).
+        checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
+        rows: of the study, all labelled ones.
+        unlabelled: further rows, which the winner's models will answer for.
+        workers: that run at once, as far as is known; time is estimated with it.
         deadline: on the clock of `time.monotonic`, seconds; None is no limit.
+        target: value at which nothing new is tried any more.
     """
 
     def __init__(
         self,
         study: Study,
-        distributions: Mapping[str, Any],
-        fixed: Mapping[str, Any],
+        space: BoundSpace,
+        policy: Policy,
         *,
         budget: int,
         progress: Progress,
         facts: Mapping[str, Any],
+        checkpoints: Path | None = None,
+        rows: int = 0,
+        unlabelled: int = 0,
+        workers: int = 1,
         deadline: float | None = None,
+        target: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
-        self._distributions = distributions
-        self._fixed = fixed
+        self._space, self._arm_of = space, space.arm_of
+        self._policy = policy
         self._progress = progress
         self._facts = facts
-        self._deadline = deadline
-        self._clock = clock
-        self._left = budget - sum(trial.state is not State.WAITING for trial in study.trials())
+        self._began, self._deadline, self._clock = clock(), deadline, clock
+        self._budget = budget
+        trials = study.trials()
+        self._started = sum(trial.state is not State.WAITING for trial in trials)
+        self._proposer = Proposer(space, policy.seed, trials)
+        self._seen: dict[tuple[Cell, str, int], dict[int, float]] = {}  # cell, arm, step -> configuration -> value
+        for trial in trials:
+            for step, value in trial.intermediate.items():
+                self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
-        self._best = best_trial(study.trials())
+        self._finals: Finals | None = None
+        self._target = target
+        self._checkpoints, self._workers = checkpoints, workers
+        self._rows, self._unlabelled = rows, unlabelled
+        self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
         self._broken = 0
@@ -72,32 +90,164 @@ class Search:
             self._progress.emit(Notice("warning", f"{why}: running trials are given back, the best so far is exported"))
         return self.interrupted or late
 
-    def ask(self) -> Trial | None:
-        """The next trial, with every param it needs; None when there is none to start."""
-        if self._left <= 0 or self.stopping or self._broken >= HOPELESS:
+    @property
+    def used(self) -> float:
+        """Share of the budget that is used up: of trials, or of the time, whichever is further."""
+        trials = self._started / self._budget
+        if self._target_reached(self._study.trials()):
+            return 1.0
+        if self._deadline is None:
+            return trials
+        return max(trials, (self._clock() - self._began) / max(self._deadline - self._reserve() - self._began, 1e-9))
+
+    @property
+    def running(self) -> bool:
+        """Whether something is under way, whose end may bring more to do."""
+        return bool(self._running) or (self._finals is not None and self._finals.running)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do, without asking for it."""
+        trials = self._study.trials()
+        if any(trial.state is State.WAITING for trial in trials):
+            return False
+        if self._started < self._budget and self._policy.next(trials, self.used) is not None:
+            return False
+        finals = self._last_steps()
+        return finals is None or not finals.open
+
+    def ask(self) -> Order | None:
+        """The next thing to do; None when there is none to start now."""
+        if self.stopping or self._broken >= HOPELESS:
             return None
-        trial = self._study.ask(self._distributions, self._facts)
-        self._left -= 1
-        params = {**self._fixed, **trial.params}
-        self._running[trial.number] = _Running(params, self._clock())
-        self._progress.emit(TrialStarted(trial.number, params))
-        return Trial(trial.number, trial.state, params, None, {}, trial.facts)
+        trial = self._study.again() or self._new()
+        if trial is not None:
+            return self._start(trial)
+        if self._running:  # which may still change who wins
+            return None
+        self._finals = self._finals or self._last_steps()
+        order = self._finals.next() if self._finals else None
+        if order is not None:
+            self._progress.emit(PhaseStarted(f"{order.name}: one plain model is made of all models of the winner"))
+        return order
+
+    def done(self, step: str, facts: Mapping[str, Any]) -> None:
+        """Record the end of one of the last steps."""
+        if self._finals is not None:
+            self._finals.done(step, facts)
+
+    def broke(self, step: str, error: str) -> None:
+        """One of the last steps failed."""
+        if self._finals is not None:
+            self._finals.failed(step, error)
+        self._progress.emit(Notice("warning", f"{step}: {error}; the winner's own model is shipped in its place"))
+
+    def _last_steps(self) -> Finals | None:
+        leader = self._policy.leader(configurations(self._study.trials()))
+        return None if leader is None else Finals(self._study, leader, self._space)
+
+    def _start(self, trial: Trial) -> Order:
+        self._started += 1
+        shown, cell = self._space.told(trial.params), cell_of(trial)
+        self._running[trial.number] = _Running(
+            shown, self._clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
+        )
+        self._proposer.started(trial)
+        self._progress.emit(TrialStarted(trial.number, shown))
+        payload = {
+            "job": "trial",
+            "number": trial.number,
+            "model": self._space.model_of(trial.params),
+            "params": self._space.params(trial.params),
+            "seed": cell.seed,
+            "fold": cell.fold,
+        }
+        if "continues" in trial.facts:
+            payload["resume"] = trial.facts["continues"]
+        return Order(f"trial {trial.number}", trial.number, payload)
+
+    def _new(self) -> Trial | None:
+        if self._started >= self._budget:
+            return None
+        trials = self._study.trials()
+        job = self._policy.next(trials, self.used)
+        if job is None or (trials and not self._in_time(job, trials)):
+            return None
+        if job.stage == RACE and not self._racing:
+            self._racing = True
+            self._progress.emit(Notice("info", self._why_racing(trials)))
+        params = job.params
+        if params is None:
+            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
+        facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
+        if job.configuration is not None:
+            facts["configuration"] = job.configuration
+        if job.continues is not None:
+            facts["continues"] = job.continues
+        distributions = self._space.distributions(self._arm_of(params))
+        return self._study.start(params, distributions, facts)
+
+    def _why_racing(self, trials: Sequence[Trial]) -> str:
+        found = configurations(trials)
+        why = "that share of the budget is used"
+        if self._target_reached(trials):
+            why = f"one has reached the target of {self._target:g}"
+        elif self._policy.settled(found):
+            why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
+        entrants = len(self._policy.admitted(found, 1))
+        return (
+            f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
+        )
+
+    def _target_reached(self, trials: Sequence[Trial]) -> bool:
+        return self._target is not None and any((trial.value or 0.0) >= self._target for trial in trials)
+
+    def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
+        """Whether a training would still end before the last steps have to begin, by what like ones took."""
+        if self._deadline is None:
+            return True
+        if job.configuration is not None:
+            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
+        else:
+            wanted = [self._arm_of(job.params)] if job.params else self._policy.worthwhile(configurations(trials))[-1:]
+            like = [trial for trial in trials if self._arm_of(trial.params) in wanted]
+        return self._clock() + duration.training(like, trials) <= self._deadline - self._reserve()
+
+    def _reserve(self) -> float:
+        """Seconds that the last steps will take."""
+        trials = self._study.trials()
+        leader = self._policy.leader(configurations(trials))
+        if leader is None:
+            return 0.0
+        done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
+        student = student_params(Params(**self._space.params(leader.params)))
+        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers, self._unlabelled)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
-        self._running[number].facts.update(facts)
+        running = self._running[number]
+        running.facts.update(facts)
         self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
-        return goes_on(step, value, self._study.values_at(step, without=number))
+        seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces
+        seen[running.configuration] = value
+        others = [other for configuration, other in seen.items() if configuration != running.configuration]
+        rule = seed_goes_on if running.stage == RACE else goes_on
+        return rule(step, value, others)
+
+    def _seen_at(self, cell: Cell, arm: str, step: int) -> dict[int, float]:
+        """What was seen there, by configuration."""
+        return self._seen.setdefault((cell, arm, step), {})
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
-        """End a trial that ran its whole schedule. Of the checkpoints only the best so far is kept."""
-        trial = self._end(number, State.COMPLETE, value, facts)
-        best, self._best = self._best, best_trial([trial, self._best] if self._best else [trial])
-        loser = best if self._best is trial else trial
-        if loser is not None and "checkpoint" in loser.facts:
-            Path(loser.facts["checkpoint"]).unlink(missing_ok=True)
+        """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""
+        self._end(number, State.COMPLETE, value, facts)
+        trials = self._study.trials()
+        kept = self._policy.worth_keeping(trials)
+        for trial in trials:
+            if trial.number not in kept and "checkpoint" in trial.facts:
+                Path(trial.facts["checkpoint"]).unlink(missing_ok=True)
 
     def prune(self, number: int) -> None:
         """End a trial that was stopped because it is weak."""
@@ -114,22 +264,46 @@ class Search:
         for number in numbers:
             self._study.release(number)
             del self._running[number]
+        self._forget_states(promotable=False)
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         running = self._running.pop(number)
         seconds = self._clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
+        self._proposer.ended(trial)
+        self._forget_states()
         self._progress.emit(
             TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
         )
         return trial
 
+    def _forget_states(self, *, promotable: bool = True) -> None:
+        """Remove what stopped trainings left, but for those that will go on, and those that may.
 
+        A worker writes a state when it gets its next order: one that is not there yet is removed the next time.
+        """
+        if self._checkpoints is None:
+            return
+        trials, first = self._study.trials(), self._policy.cells[0]
+        paused = self._policy.paused(configurations(trials)) if promotable else []
+        kept = {one.trials[first].number for one in paused}
+        open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
+        for trial in open_ones:
+            kept |= {trial.number, int(trial.facts.get("continues", trial.number))}
+        for path in self._checkpoints.glob("trial-*.state"):
+            if int(path.stem.rpartition("-")[2]) not in kept:
+                path.unlink(missing_ok=True)
+
+
+@dataclass
 class _Running:
-    """A trial between ask and end: its full params, when it started, and the facts of its last report."""
+    """A trial between start and end: what is shown of it, when it started, and the facts of its last report."""
 
-    def __init__(self, params: Mapping[str, Any], started: float) -> None:
-        self.params = params
-        self.started = started
-        self.facts: dict[str, Any] = {}
+    params: Mapping[str, Any]
+    started: float
+    cell: Cell
+    stage: str
+    arm: str
+    configuration: int
+    facts: dict[str, Any] = field(default_factory=dict)

@@ -28,13 +28,22 @@ from ray.tune.search import Searcher
 import automl
 from automl.errors import UsageError
 from automl.training.worker import TrialWorker, WorkerSetup
+from automl.tuning.orders import WORKER_RESTARTS, Order
 from automl.tuning.plan import Search
 
 OBJECT_STORE_BYTES = 512 * 2**20  # the tokenised rows of a small task are a few MB
-WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its trial run again this often
 
 # What a worker says of its cost, recorded with the trial.
-REPORT_FACTS = ("train_loss", "examples_per_second", "start_seconds", "busy_seconds", "peak_memory_mb", "worker")
+REPORT_FACTS = (
+    "train_loss",
+    "loss",
+    "examples_per_second",
+    "start_seconds",
+    "busy_seconds",
+    "peak_memory_mb",
+    "worker",
+    "resumed_step",
+)
 COMPLETE_FACTS = (
     *REPORT_FACTS[1:],
     "best_step",
@@ -42,9 +51,12 @@ COMPLETE_FACTS = (
     "precision",
     "cached_layers",
     "accumulation",
+    "predictions",
+    "predictions_sha256",
     "checkpoint",
     "checkpoint_sha256",
 )
+STEP_FACTS = ("answers", "answers_sha256", "kept", "loss", "value", "seconds", *COMPLETE_FACTS)
 
 
 @dataclass(frozen=True)
@@ -130,10 +142,10 @@ def run(search: Search, setup: WorkerSetup, resources: Resources) -> None:
 
 @dataclass
 class _Link:
-    """What the three classes below share: the search, and the study's number of each of Ray's trials."""
+    """What the three classes below share: the search, and what each of Ray's trials is an order for."""
 
     search: Search
-    numbers: dict[str, int] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
     causes: dict[str, str] = field(default_factory=dict)  # Ray's trial id -> what its worker died of
     fault: Exception | None = None
 
@@ -163,23 +175,23 @@ class _Trainable(tune.Trainable):
         self._begin(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._trial.close()
+        self._work.close()
         self._begin(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
         try:
-            outcome = next(self._trial)
+            outcome = next(self._work)
         except Exception as error:  # whatever breaks in a trial is that trial's end, not the search's
             text = "".join(traceback.format_exception_only(error)).strip()
             return {"final": True, "error": text, "traceback": traceback.format_exc(), "done": True}
         return {**outcome, "done": outcome.get("final", False)}
 
     def cleanup(self) -> None:
-        self._trial.close()
+        self._work.close()
 
     def _begin(self, config: dict[str, Any]) -> None:
-        self._trial = self._worker.run(config["number"], config["params"], config["seed"])
+        self._work = self._worker.work(config)
 
 
 class _Searcher(Searcher):
@@ -191,17 +203,27 @@ class _Searcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         with self._link.guard():
-            trial = None if self._link.stopping else self._link.search.ask()
-        if trial is None:
-            return Searcher.FINISHED
-        self._link.numbers[trial_id] = trial.number
-        return {"number": trial.number, "params": dict(trial.params), "seed": trial.facts["seed"]}
+            order = None if self._link.stopping else self._link.search.ask()
+        if order is None:  # for now, where what still runs may bring more to do
+            return None if self._link.search.running and not self._link.stopping else Searcher.FINISHED
+        self._link.orders[trial_id] = order
+        return dict(order.payload)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        number = self._link.numbers.pop(trial_id, None)
-        if number is not None and self._link.fault is None:  # else it has ended, or cannot be recorded
-            with self._link.guard():
-                self._end(number, trial_id, result or {}, error)
+        order = self._link.orders.pop(trial_id, None)
+        if order is None or self._link.fault is not None:
+            return  # it has ended, or cannot be recorded
+        with self._link.guard():
+            if order.number is None:
+                self._end_step(order.name, trial_id, result or {}, error)
+            else:
+                self._end(order.number, trial_id, result or {}, error)
+
+    def _end_step(self, step: str, trial_id: str, result: dict[str, Any], error: bool) -> None:
+        if result.get("final") and "error" not in result:
+            self._link.search.done(step, {name: result[name] for name in STEP_FACTS if name in result})
+        elif not self._link.search.stopping:
+            self._link.search.broke(step, result.get("error") or self._link.causes.get(trial_id, "its worker died"))
 
     def _end(self, number: int, trial_id: str, result: dict[str, Any], error: bool) -> None:
         search = self._link.search
@@ -226,7 +248,9 @@ class _Scheduler(FIFOScheduler):
         self._link = link
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        number = self._link.numbers[trial.trial_id]
+        number = self._link.orders[trial.trial_id].number
+        if number is None:  # not a trial
+            return TrialScheduler.CONTINUE
         facts = {name: result[name] for name in REPORT_FACTS}
         with self._link.guard():
             goes_on = self._link.search.report(number, result["step"], result["steps"], result["value"], facts)

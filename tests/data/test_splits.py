@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,24 +36,50 @@ def keys(rows: Rows) -> set[str]:
 many = [(f"text {i}", "ab"[i % 2]) for i in range(100)]
 
 
-def test_one_table_becomes_three_disjoint_splits_in_proportion() -> None:
+def sizes(splits: Splits) -> tuple[int, int, int]:
+    """Rows that the first fold trains on, that it holds out, and test rows."""
+    train, held_out = splits.parts(0)
+    return len(train), len(held_out), len(splits.test)
+
+
+def test_one_table_becomes_labelled_and_test_rows_in_proportion_and_folds_of_the_labelled() -> None:
     splits = split(many)
-    assert [len(part) for part in (splits.train, splits.validation, splits.test)] == [64, 16, 20]
-    for part in (splits.train, splits.validation, splits.test):
+    assert (len(splits.labelled), len(splits.test), splits.n_folds) == (80, 20, 5)
+    assert sizes(splits) == (64, 16, 20)
+    for part in (splits.labelled, splits.test):
         assert np.bincount(part.labels).tolist() == [len(part) / 2] * 2
 
 
-def test_a_rare_label_is_in_every_split() -> None:
+def test_the_parts_of_a_fold_are_disjoint_and_all_there_is() -> None:
+    splits = split(many, Choices(folds=3))
+    held_out: list[str] = []
+    for fold in range(3):
+        train, rows = splits.parts(fold)
+        assert not keys(train) & keys(rows)
+        assert keys(train) | keys(rows) == keys(splits.labelled)
+        assert rows.inputs == splits.held_out(fold).inputs
+        held_out += rows.inputs
+    assert sorted(held_out) == sorted(splits.labelled.inputs)
+
+
+def test_one_fold_is_one_held_out_part() -> None:
+    assert sizes(split(many, Choices(folds=1))) == (64, 16, 20)
+
+
+def test_a_rare_label_is_among_labelled_and_test_rows_and_held_out_in_some_folds() -> None:
     splits = split([*many, ("rare 1", "c"), ("rare 2", "c"), ("rare 3", "c")])
-    for part in (splits.train, splits.validation, splits.test):
-        assert 2 in part.labels
+    assert 2 in splits.labelled.labels
+    assert 2 in splits.test.labels
+    assert len(set(splits.folds[splits.labelled.labels == 2])) == 2
 
 
 def test_the_seed_decides_and_the_fingerprint_tells() -> None:
     first, again, other = split(many), split(many), split(many, Choices(seed=1))
     assert first.fingerprint == again.fingerprint
-    assert first.train.inputs == again.train.inputs
+    assert first.labelled.inputs == again.labelled.inputs
+    assert first.folds.tolist() == again.folds.tolist()
     assert first.fingerprint != other.fingerprint
+    assert split(many, Choices(folds=4)).fingerprint != first.fingerprint, "folds are part of what is compared"
 
 
 def test_given_splits_are_kept_and_lose_what_stands_in_the_test_rows() -> None:
@@ -61,9 +89,24 @@ def test_given_splits_are_kept_and_lose_what_stands_in_the_test_rows() -> None:
         validation=[("v", "a"), ("w", "b")],
     )
     assert splits.test.inputs == ("a test text", "another")
-    assert splits.validation.inputs == ("v", "w")
-    assert len(splits.train) == 100
+    assert splits.n_folds == 1
+    assert splits.held_out(0).inputs == ("v", "w")
+    assert sizes(splits) == (100, 2, 2)
     assert splits.dropped == {"train row that stands in another split": 1}
+
+
+def test_where_folds_are_asked_for_given_validation_rows_are_labelled_rows_like_others() -> None:
+    given = {"validation": [("v", "a"), ("w", "b")], "test": [("t", "a")]}
+    splits = split(many, Choices(folds=4), **given)
+    assert (splits.n_folds, len(splits.labelled), len(splits.test)) == (4, 102, 1)
+    assert {"v", "w"} < keys(splits.labelled)
+    assert splits.folds.min() == 0
+
+
+def test_validation_rows_that_all_stand_in_the_test_rows_are_as_if_not_given() -> None:
+    splits = split(many, test=[("t", "a"), ("u", "b")], validation=[("T", "a"), ("u", "b")])
+    assert splits.dropped == {"validation row that stands in another split": 2}
+    assert splits.n_folds == 5
 
 
 def test_unusable_and_repeated_rows_are_dropped_and_counted() -> None:
@@ -76,12 +119,11 @@ def test_unusable_and_repeated_rows_are_dropped_and_counted() -> None:
         "repeated text": 1,
         "repeated text with another label": 1,
     }
-    assert sum(len(part) for part in (splits.train, splits.validation, splits.test)) == 100
+    assert len(splits.labelled) + len(splits.test) == 100
 
 
-def test_train_size_counts_training_and_validation_rows() -> None:
-    splits = split(many, Choices(train_size=40))
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (32, 8, 20)
+def test_train_size_counts_labelled_rows() -> None:
+    assert sizes(split(many, Choices(train_size=40))) == (32, 8, 20)
 
 
 def test_a_named_task_has_its_own_train_size_and_a_bounded_test_split() -> None:
@@ -90,22 +132,127 @@ def test_a_named_task_has_its_own_train_size_and_a_bounded_test_split() -> None:
         "test": table([(f"u {i}", i % 2) for i in range(5000)]),
     }
     splits = make_splits(RawTask("big", tables, "a test", train_size=1000), KIND, Choices())
-    assert (len(splits.train), len(splits.validation), len(splits.test)) == (800, 200, 2000)
+    assert (len(splits.labelled), splits.n_folds) == (1000, 5)
+    assert sizes(splits) == (800, 200, 2000)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_whatever_the_rows_no_text_is_in_two_splits_and_each_label_is_in_training(data: st.DataObject) -> None:
+def test_whatever_the_rows_no_text_is_on_two_sides_and_each_label_is_labelled(data: st.DataObject) -> None:
     labels = data.draw(st.lists(st.sampled_from(["a", "b", "c"]), min_size=2, max_size=60))
     texts = [data.draw(st.sampled_from([f"t{i}", f"T{i}", f" t{i} ", "same", "é"])) for i in range(len(labels))]
+    choices = Choices(seed=data.draw(st.integers(0, 99)), folds=data.draw(st.sampled_from([None, 1, 2, 5])))
     try:
-        splits = split(list(zip(texts, labels, strict=True)), Choices(seed=data.draw(st.integers(0, 99))))
+        splits = split(list(zip(texts, labels, strict=True)), choices)
     except DataError:
         return
-    parts = [keys(part) for part in (splits.train, splits.validation, splits.test)]
-    assert sum(map(len, parts)) == len(set.union(*parts))
-    assert set(splits.train.labels.tolist()) == set(range(len(splits.label_names)))
-    assert all(parts)
+    for fold in range(splits.n_folds):
+        parts = [keys(part) for part in (*splits.parts(fold), splits.test)]
+        assert sum(map(len, parts)) == len(set.union(*parts))
+        assert all(parts)
+    assert set(splits.labelled.labels.tolist()) == set(range(len(splits.label_names)))
+
+
+class TestGroups:
+    """Rows with one value in the group column stay together, wherever they go."""
+
+    def split(self, train: list[tuple[str, str, object]], choices: Choices, **others: Any) -> Splits:
+        tables = {
+            name: Table(
+                {name: [row[place] for row in rows] for place, name in enumerate(("text", "label", "author"))},
+                f"{name}.csv",
+            )
+            for name, rows in {"train": train, **others}.items()
+        }
+        return make_splits(RawTask("t", tables, "a test"), KIND, choices)
+
+    def rows(self, authors: int, count: int = 120) -> list[tuple[str, str, object]]:
+        return [(f"text {i}", "ab"[i % 2], f"author {(i // 2) % authors}") for i in range(count)]
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.data())
+    def test_they_are_never_parted(self, data: st.DataObject) -> None:
+        count = data.draw(st.integers(10, 60))
+        authors = data.draw(st.lists(st.integers(0, 12), min_size=count, max_size=count))
+        train: list[tuple[str, str, object]] = [(f"t{i}", "ab"[i % 2], author) for i, author in enumerate(authors)]
+        given = [(f"u{i}", "ab"[i % 2], i) for i in range(4)]
+        others = dict.fromkeys(data.draw(st.sets(st.sampled_from(["test", "validation"]))), given)
+        if len(others) == 2:
+            others["validation"] = [(f"v{i}", "ab"[i % 2], i + 2) for i in range(4)]
+        choices = Choices(
+            seed=data.draw(st.integers(0, 9)),
+            train_size=data.draw(st.sampled_from([None, 8, 20])),
+            folds=data.draw(st.sampled_from([None, 1, 3])),
+            group_column="author",
+        )
+        try:
+            splits = self.split(train, choices, **others)
+        except DataError:
+            return
+        assert splits.labelled.groups is not None
+        assert splits.test.groups is not None
+        assert not set(splits.labelled.groups) & set(splits.test.groups)
+        for group in set(splits.labelled.groups):
+            assert len(set(splits.folds[splits.labelled.groups == group])) == 1
+        for fold in range(splits.n_folds):
+            assert all(map(len, splits.parts(fold)))
+
+    def test_groups_are_known_by_their_value_over_all_tables(self) -> None:
+        splits = self.split(
+            self.rows(12),
+            Choices(group_column="author"),
+            test=[("u", "a", "author 0"), ("v", "b", "someone else")],
+        )
+        assert len(splits.test) == 2
+        assert splits.dropped == {"train row of a group that stands in another split": 10}
+        assert len(splits.labelled) == 110
+
+    def test_given_validation_rows_keep_their_groups_to_themselves_unless_they_are_rows_like_others(self) -> None:
+        validation = [("v", "a", "author 0"), ("w", "b", "author 1")]
+        held_out = self.split(self.rows(12), Choices(group_column="author"), validation=validation)
+        assert held_out.held_out(0).inputs == ("v", "w")
+        assert held_out.dropped == {"train row of a group that stands in another split": 20}
+        together = self.split(self.rows(12), Choices(folds=3, group_column="author"), validation=validation)
+        assert together.dropped == {}
+        assert {"v", "w"} < keys(together.labelled) | keys(together.test)
+
+    def test_a_row_without_a_value_is_a_group_of_its_own(self) -> None:
+        rows = [(text, label, None if i % 2 else "") for i, (text, label, _) in enumerate(self.rows(1))]
+        splits = self.split(rows, Choices(folds=5, group_column="author"))
+        assert splits.labelled.groups is not None
+        assert len(set(splits.labelled.groups)) == len(splits.labelled)
+
+    @pytest.mark.parametrize("train_size", [20, 50, 80])
+    def test_train_size_is_met_as_far_as_groups_allow(self, train_size: int) -> None:
+        splits = self.split(self.rows(60), Choices(train_size=train_size, group_column="author"))
+        assert len(splits.labelled) == pytest.approx(train_size, rel=0.2)
+
+    def test_a_column_that_is_not_there_is_refused_with_those_that_are(self) -> None:
+        with pytest.raises(
+            DataError,
+            match=r"train\.csv: no column 'writer' \(--group-column\); the columns are 'text', 'label', 'author'",
+        ):
+            self.split(self.rows(12), Choices(group_column="writer"))
+
+    @pytest.mark.parametrize("authors", [1, 2])
+    def test_too_few_groups_are_refused(self, authors: int) -> None:
+        with pytest.raises(
+            DataError, match=r"--group-column: \d+ rows that are to be split are all of one group: name"
+        ):
+            self.split(self.rows(authors), Choices(group_column="author"))
+
+    def test_a_label_whose_groups_all_went_to_the_test_rows_is_refused(self) -> None:
+        rows = [*self.rows(12), *((f"rare {i}", "c", "only one") for i in range(24))]
+        refused = []
+        for seed in range(20):
+            try:
+                splits = self.split(rows, Choices(seed=seed, group_column="author"))
+            except DataError as error:
+                refused.append(str(error))
+            else:
+                assert 2 in splits.labelled.labels
+        assert 0 < len(refused) < 20, "the seed decides where a group goes"
+        assert "all rows of 'c' are in groups that went to the test rows: choose another --seed" in refused[0]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Workplace, make_workplace
+from tests.integration.conftest import Workplace, make_workplace, place_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -23,7 +23,7 @@ LONG = """\
 name: long
 params:
   learning_rate: {type: float, low: 1.0e-3, high: 6.0e-3, log: true, default: 2.0e-3}
-  num_train_epochs: 40
+  num_train_epochs: 30
   per_device_train_batch_size: 8
 """
 
@@ -44,6 +44,15 @@ def until(process: subprocess.Popen[str], event: str, count: int = 1) -> Iterato
         if count == 0:
             return
     pytest.fail(f"the search ended before: {process.stderr.read() if process.stderr else ''}")
+
+
+def ended_whole(trials: list[Any]) -> None:
+    """Every trial has ended well, none is missing, and none was made twice."""
+    assert [trial.number for trial in trials] == list(range(len(trials)))
+    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    assert len({place_of(trial) for trial in trials}) == len(trials)
+    tried = [str(trial.params) for trial in trials if trial.user_attrs["stage"] == "search"]
+    assert len(set(tried)) == len(tried)
 
 
 def finish(process: subprocess.Popen[str]) -> str:
@@ -75,11 +84,68 @@ def test_after_a_killed_driver_the_same_command_goes_on(place: Workplace) -> Non
     assert started["done"] == len(states) - len(cut)
     assert {event["number"] for event in run.of("trial_started")} >= set(cut)
     trials = place.trials()
-    assert [trial.number for trial in trials] == list(range(5))
-    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    ended_whole(trials)
     for event in ended:
         assert trials[event["number"]].value == event["value"]
-    assert sum(run.result["trials"].values()) == 5
+    assert sum(run.result["trials"].values()) == len(trials) == 5
+
+
+def test_a_driver_killed_in_the_race_goes_on_with_it(place: Workplace) -> None:
+    process = place.start(budget=5)
+    for event in until(process, "trial_reported", 1000):
+        if place.trials()[event["number"]].user_attrs["stage"] == "race":
+            break
+    process.kill()
+    finish(process)
+    before = place.trials()
+    cut = [trial.number for trial in before if trial.state.name == "RUNNING"]
+    assert cut
+
+    run = place.run(budget=5)
+    assert run.code == 0, run.errors
+    assert [event["number"] for event in run.of("trial_started")][: len(cut)] == cut
+    trials = place.trials()
+    ended_whole(trials)
+    for old, new in zip(before, trials, strict=False):
+        assert (new.params, place_of(new)) == (old.params, place_of(old))
+        if old.number not in cut:
+            assert (new.value, new.datetime_complete) == (old.value, old.datetime_complete)
+    assert len(run.result["winner"]["trainings"]) == 2
+
+
+def test_a_driver_killed_in_the_last_steps_repeats_none_that_was_finished(place: Workplace) -> None:
+    """The steps are, with one worker: the answers of the winner's two models, their student, its rehearsal."""
+    process = place.start(budget=3, workers=1)
+    list(until(process, "trial_ended", 2))
+    while "student" not in last_steps(place):
+        assert process.poll() is None, finish(process)
+        time.sleep(0.02)
+    process.kill()
+    finish(process)
+    finished = last_steps(place)
+    trials = [(trial.number, trial.value, trial.datetime_complete) for trial in place.trials()]
+    assert len(finished) == 3
+    assert "rehearsal" not in finished
+
+    run = place.run(budget=3, workers=1)
+    assert run.code == 0, run.errors
+    assert run.of("trial_started") == []
+    assert [(trial.number, trial.value, trial.datetime_complete) for trial in place.trials()] == trials
+    assert last_steps(place).keys() == {*finished, "rehearsal"}
+    assert last_steps(place).items() >= finished.items()
+    assert run.result["shipped"].startswith("a plain model that learned from the winner's 2 models")
+    assert run.result["test_reads"] == 1
+
+
+def last_steps(place: Workplace) -> dict[str, tuple[str, int]]:
+    """Each last step that is recorded, with the hash of what it wrote and when that was written."""
+    found = {}
+    for name, fact in place.facts().items():
+        if name.startswith("answers "):
+            found[name] = fact["answers_sha256"], Path(fact["answers"]).stat().st_mtime_ns
+        elif name in ("student", "rehearsal"):
+            found[name] = fact["checkpoint_sha256"], Path(fact["checkpoint"]).stat().st_mtime_ns
+    return found
 
 
 def test_a_killed_worker_costs_no_trial(place: Workplace) -> None:
@@ -93,16 +159,17 @@ def test_a_killed_worker_costs_no_trial(place: Workplace) -> None:
     output, errors = process.communicate(timeout=180)
     assert process.returncode == 0, errors
     trials = place.trials()
-    assert [trial.number for trial in trials] == [0, 1, 2]
-    assert {trial.state.name for trial in trials} <= {"COMPLETE", "PRUNED"}
+    ended_whole(trials)
     assert victims is not None
     result = json.loads(output.splitlines()[-1])
-    assert sum(result["trials"].values()) == 3
+    assert sum(result["trials"].values()) == len(trials) == 3
 
 
 def test_the_first_interrupt_exports_what_there_is_and_the_same_command_goes_on(place: Workplace) -> None:
     process = place.start(budget=6)
-    list(until(process, "trial_ended", 1))
+    for event in until(process, "trial_ended", 6):
+        if event["state"] == "COMPLETE":
+            break
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     output, errors = process.communicate(timeout=60)
@@ -119,8 +186,8 @@ def test_the_first_interrupt_exports_what_there_is_and_the_same_command_goes_on(
 
     run = place.run(budget=6)
     assert run.code == 0, run.errors
-    assert [trial.number for trial in place.trials()] == list(range(6))
-    assert {trial.state.name for trial in place.trials()} <= {"COMPLETE", "PRUNED"}
+    ended_whole(place.trials())
+    assert len(place.trials()) >= len(states)
 
 
 def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_one_aborts(place: Workplace) -> None:
@@ -144,7 +211,11 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
 
     run = place.run(budget=3)
     assert run.code == 0, run.errors
-    assert len({trial.params["learning_rate"] for trial in place.trials()}) == 3  # none was proposed twice
+    trials = place.trials()
+    ended_whole(trials)
+    assert len(trials) == 3
+    assert any(trial.user_attrs["resumed_step"] for trial in trials), "it went on from where it was interrupted"
+    assert not list((place.folder / "runs").rglob(f"trial-{trials[0].number:05d}.state")), "of a trial that has ended"
 
 
 def test_two_searches_of_one_study_do_not_mix(place: Workplace) -> None:

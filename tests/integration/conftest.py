@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from automl.records import Splits
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_space
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +29,8 @@ class Workplace:
 
     def command(self, *extra: object, budget: int = 8, **options: object) -> list[str]:
         """The search's command line; options override what it is usually given."""
-        filled: dict[str, object] = {"task": "rows.csv", "model": "model", "search_space": "space.yaml", "workers": 2}
-        filled |= {"budget": budget, **options}
+        filled: dict[str, object] = {"task": "rows.csv", "model": "model", "search_space": "space.yaml"}
+        filled |= {"workers": 2, "folds": 2, "budget": budget, **options}
         line = [sys.executable, "-m", "automl.search", *map(str, extra)]
         for name, value in filled.items():
             line += [f"--{name.replace('_', '-')}", str(value)]
@@ -51,12 +53,31 @@ class Workplace:
 
     def trials(self, study: str | None = None) -> list[Any]:
         """Every trial of the only study (or the one named), read by plain Optuna."""
+        with self._study(study) as found:
+            return list(found.trials)
+
+    def facts(self) -> dict[str, Any]:
+        """What was recorded about the only study as a whole."""
+        with self._study() as found:
+            return dict(found.user_attrs)
+
+    def splits(self, **options: Any) -> Splits:
+        """The rows as a search of this folder has them."""
+        from automl.prepare import Request, prepare
+
+        filled = {"task": "rows.csv", "budget": 1, "model": "model", "search_space": "space.yaml", "folds": 2}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            return prepare(Request(**{**filled, **options})).splits
+
+    @contextlib.contextmanager
+    def _study(self, name: str | None = None) -> Iterator[Any]:
         import optuna
 
         storage = optuna.storages.RDBStorage(f"sqlite:///file:{self.folder}/runs/studies.db?mode=ro&uri=true")
         try:
-            (name,) = [study] if study else [found.study_name for found in storage.get_all_studies()]
-            return optuna.load_study(study_name=name, storage=storage).trials
+            (name,) = [name] if name else [found.study_name for found in storage.get_all_studies()]
+            yield optuna.load_study(study_name=name, storage=storage)
         finally:
             storage.remove_session()
             storage.engine.dispose()
@@ -78,6 +99,12 @@ class Run:
 
     def of(self, event: str) -> list[dict[str, Any]]:
         return [found for found in self.events if found["event"] == event]
+
+
+def place_of(trial: Any) -> tuple[int, int, int]:
+    """Which configuration a trial has, and on which fold and with which seed: no study has two trials of one place."""
+    facts = trial.user_attrs
+    return facts.get("configuration", trial.number), facts["fold"], facts["seed"]
 
 
 def make_workplace(folder: Path, *, rows: int = 300, space: str = SPACE) -> Workplace:

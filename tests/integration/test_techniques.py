@@ -22,11 +22,11 @@ params:
   feature_head: {type: categorical, choices: [logistic_regression, knn]}
 """
 
-ADAPTERS = """\
-name: adapters
+ADAPTER = """\
+name: adapter
 params:
-  technique: {type: categorical, choices: [lora, ia3, bitfit, prompt_tuning]}
-  learning_rate: 0.02
+  technique: {technique}
+  learning_rate: {{type: float, low: 0.01, high: 0.03}}
   num_train_epochs: 2
   per_device_train_batch_size: 8
   num_virtual_tokens: 4
@@ -55,11 +55,7 @@ def search(place: Workplace, space: str, *extra: object, budget: int = 6) -> Run
 
 def score_of(place: Workplace, run: Run, tmp_path: Path) -> float:
     """What plain transformers gets on the study's test rows."""
-    from automl.prepare import Request, prepare
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place.folder)
-        splits = prepare(Request("rows.csv", 1, model="model", search_space="space.yaml")).splits
+    splits = place.splits()
     labels = predict(place.folder / run.result["model_dir"], list(splits.test.inputs), tmp_path)
     right = [splits.label_names[i] == label for i, label in zip(splits.test.labels, labels, strict=True)]
     return sum(right) / len(right)
@@ -67,23 +63,30 @@ def score_of(place: Workplace, run: Run, tmp_path: Path) -> float:
 
 def test_a_head_on_features_is_found_fast_and_shipped_as_a_plain_model(workplace: Workplace, tmp_path: Path) -> None:
     run = search(workplace, FEATURES)
-    distilled = run.result["distilled"]
-    assert distilled["technique"] == "features"
-    assert 0 <= distilled["validation"] <= 1
+    assert run.result["winner"]["params"]["technique"] == "features"
+    count = len(run.result["winner"]["trainings"])
+    assert run.result["shipped"].startswith(f"a plain model that learned from the winner's {count} models")
     assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
     card = (workplace.folder / run.result["model_dir"] / "README.md").read_text()
-    assert "this model was taught by the winner" in card
+    assert f"Shipped: {run.result['shipped']}" in card
     assert not list(workplace.folder.glob("runs/*/cache"))
     again = workplace.run(budget=6)  # nothing left to do: neither trained nor tested again
-    assert again.result["distilled"] == distilled
+    assert again.result["shipped"] == run.result["shipped"]
     assert again.result["test_reads"] == 1
 
 
-def test_adapters_are_folded_in(workplace: Workplace, tmp_path: Path) -> None:
-    run = search(workplace, ADAPTERS, budget=5)
-    assert run.result["distilled"] is None
+def test_an_adapter_that_is_alone_is_folded_in(workplace: Workplace, tmp_path: Path) -> None:
+    run = search(workplace, ADAPTER.format(technique="lora"), budget=1)
+    assert run.result["shipped"].startswith("one model, trained as the winner on every labelled row")
     assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
     assert not list((workplace.folder / run.result["model_dir"]).rglob("adapter*"))
+
+
+def test_what_learned_from_prefixes_needs_no_peft(workplace: Workplace, tmp_path: Path) -> None:
+    run = search(workplace, ADAPTER.format(technique="prefix_tuning"), budget=2)
+    assert run.result["winner"]["trainings"] == [0, 1]
+    assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
+    assert "peft" not in (workplace.folder / run.result["model_dir"] / "README.md").read_text()
 
 
 def test_an_encoder_adapted_to_the_texts_is_a_place_to_start_from(workplace: Workplace, tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_an_encoder_adapted_to_the_texts_is_a_place_to_start_from(workplace: Wor
     run = search(workplace, TEXT, "--unlabelled", "more.txt")
     fact = run.result["domain_adaptation"]
     assert fact["perplexity_after"] > 0
-    assert fact["texts"] > 192, "training rows and the further texts"
+    assert fact["texts"] > 240, "labelled rows and the further texts"
     (notice,) = [event for event in run.of("notice") if "domain adaptation" in event["text"]]
     assert "perplexity" in notice["text"]
     first = workplace.trials()[0]

@@ -54,7 +54,7 @@ import automl
 from automl.spaces import load_space, presets
 print(automl.__file__)
 for name, path in presets().items():
-    print(name, path, len(load_space(name).params) > 0)
+    print(name, path, len(load_space(name).over({'tiny': 6}).recipes()) > 0)
 """
     package, *spaces = _run([sys.executable, "-c", code], cwd=tmp_path, path=installed).splitlines()
 

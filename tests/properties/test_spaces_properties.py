@@ -40,7 +40,23 @@ TOKENS = [
     "`",
 ]
 TOKENS += ["---\n", "...\n", "\\U00110000", "\\xZZ", "!!int ", "!!python/object:x ", "\x00", "\ufeff", "\u2028"]
-TOKENS += [".nan", "1e-4", "1_0", "0o7", "1:30", "~", "yes", "٣", "2001-01-01", "9" * 5000, "type", "low", "choices"]
+TOKENS += [
+    ".nan",
+    "1e-4",
+    "1_0",
+    "0o7",
+    "1:30",
+    "~",
+    "yes",
+    "٣",
+    "2001-01-01",
+    "9" * 5000,
+    "type",
+    "low",
+    "choices",
+    "recipes",
+    "techniques",
+]
 
 
 def load(content: bytes):
@@ -99,15 +115,16 @@ def spaces(draw):
 @settings(max_examples=150, deadline=None)
 def test_params_takes_whatever_a_valid_space_proposes(content, depth, seed):
     space = load(json.dumps(content).encode())  # JSON is YAML, but for 1e-09, which the grammar takes as a number
-    assert [param.name for param in space.params] == list(content["params"])
+    assert [param.name for param in space.shared] == list(content["params"])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    distributions, defaults = space.distributions(depth), space.defaults(depth)
-    assert set(distributions) | set(space.fixed()) == set(content["params"])
+    space = space.over({"tiny": depth})
+    distributions, (recipe,) = space.distributions(""), space.recipes()
+    assert set(space.params(recipe)) == set(content["params"])
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
-    study.enqueue_trial(defaults)
+    study.enqueue_trial(recipe)
     for proposed in (study.ask(distributions).params, study.ask(distributions).params):
-        Params.model_validate({**proposed, **space.fixed()}, strict=True)
-    assert study.trials[0].params | defaults == study.trials[0].params, "a default was not in its distribution"
+        Params.model_validate(space.params(proposed), strict=True)
+    assert study.trials[0].params == recipe, "a default was not in its distribution"
 
 
 @given(spaces(), st.randoms(use_true_random=False))
@@ -149,4 +166,6 @@ def test_mangled_files_raise_nothing_but_space_errors(content):
         assert all(": " in line and ".yaml:" in line for line in lines), lines
         str(error).encode()  # it can be printed
     else:
-        Params(**space.defaults(6), **space.fixed())
+        space = space.over({"tiny": 6})
+        for recipe in space.recipes():
+            Params(**space.params(recipe))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from automl.data.augment import Resources, make_copies
 from automl.data.batches import encode
-from automl.models import checkpoint
-from automl.training.data import TrainingData
+from automl.data.folds import ALWAYS_TRAINED
+from automl.models import checkpoint, vocabulary
+from automl.training.data import StudyData, TrainingData
+from automl.training.worker import BackboneSetup, WorkerSetup
 from tests.tiny import make_model, make_rows
 
 LABELS = ("negative", "positive")
-TRAIN, VALIDATION = 120, 60
+TRAIN, HELD_OUT = 120, 60
+TINY = "tiny"  # what workers know the model by
 
 
 @pytest.fixture(scope="session")
@@ -22,23 +27,43 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> checkpoint.Checkpoint:
 
 
 @pytest.fixture(scope="session")
-def data(found: checkpoint.Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
-    """120 training rows, 60 validation rows, and two copies of the training rows with typing errors."""
-    rows = make_rows(TRAIN + VALIDATION)
+def study_data(found: checkpoint.Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> StudyData:
+    """180 labelled rows, of which fold 0 holds out the last 60, and two copies of each with typing errors."""
+    rows = make_rows(TRAIN + HELD_OUT)
     texts = [row["text"] for row in rows]
-    copies = make_copies(texts[:TRAIN], "typos", 2, 0, Resources(), tmp_path_factory.mktemp("copies"))
+    copies = make_copies(texts, "typos", 2, 0, Resources(), tmp_path_factory.mktemp("copies"))
     labels = np.array([LABELS.index(row["label"]) for row in rows])
     encoded = encode(
-        checkpoint.load_tokenizer(found),
-        [*texts, *copies[0], *copies[1]],
-        np.concatenate([labels, labels[:TRAIN], labels[:TRAIN]]),
-        32,
+        checkpoint.load_tokenizer(found), [*texts, *copies[0], *copies[1]], np.concatenate([labels, labels, labels]), 32
     )
-    numbers = np.arange(len(encoded))
-    return TrainingData(
-        encoded,
-        numbers[:TRAIN],
-        numbers[TRAIN : TRAIN + VALIDATION],
-        0,
-        {"typos": numbers[TRAIN + VALIDATION :].reshape(2, TRAIN)},
+    folds = np.where(np.arange(len(rows)) < TRAIN, ALWAYS_TRAINED, 0)
+    return StudyData(encoded, folds, 0, {"typos": np.arange(len(rows), len(encoded)).reshape(2, len(rows))})
+
+
+@pytest.fixture(scope="session")
+def data(study_data: StudyData) -> TrainingData:
+    """The 120 rows that fold 0 trains on, with their copies, and the 60 that it holds out."""
+    return study_data.fold(0)
+
+
+def backbone_setup(found: checkpoint.Checkpoint, study_data: StudyData) -> BackboneSetup:
+    """What a worker is told of a model whose tokenizer read these rows; 0 is its padding."""
+    used = vocabulary.used_tokens([study_data.rows], 0)
+    data = replace(study_data, rows=vocabulary.renumber(study_data.rows, used))
+    return BackboneSetup({"pretrained": found}, data, used, text_start=1)
+
+
+@pytest.fixture(scope="module")
+def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
+    """A worker's, on fold 0 of that task with the words that occur, in a new folder."""
+    folder = tmp_path_factory.mktemp("trials")
+    return WorkerSetup(
+        backbones={TINY: backbone_setup(found, study_data)},
+        kind="classification",
+        label_names=LABELS,
+        checkpoints=folder,
+        threads=1,
+        device="cpu",
+        cache=folder / "cache",
+        precision="float32",
     )

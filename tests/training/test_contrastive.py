@@ -60,8 +60,8 @@ def run(model: Any, data: TrainingData, seed: int = 0, **params: Any) -> tuple[l
 
 
 def value_of(model: Any, head: Head, data: TrainingData, pooling: Any = "mean") -> float:
-    vectors = encode_texts(model, data.rows, data.validation, pooling, 0, 0)
-    return float(np.mean(head.logits(vectors).argmax(1) == data.rows.labels[data.validation]))
+    vectors = encode_texts(model, data.rows, data.held_out, pooling, 0, 0)
+    return float(np.mean(head.logits(vectors).argmax(1) == data.rows.labels[data.held_out]))
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean", "max"])
@@ -74,6 +74,8 @@ def test_it_reports_what_its_model_and_head_are_worth(
     assert reports[-1].train_loss < 0.9 * reports[0].train_loss
     assert result.value == value_of(model, head, data, pooling) == reports[-1].value
     assert result.train_examples == 8 * 60
+    vectors = encode_texts(model, data.rows, data.held_out, pooling, 0, 0)
+    np.testing.assert_allclose(result.logits, head.logits(vectors), rtol=1e-2, atol=1e-2)
 
 
 def test_it_beats_a_head_on_the_frozen_encoder(found: checkpoint.Checkpoint, data: TrainingData) -> None:
@@ -87,9 +89,9 @@ def test_texts_of_one_label_come_together_and_others_apart(found: checkpoint.Che
     model = fresh(found)
 
     def margin() -> float:
-        vectors = encode_texts(model, data.rows, data.validation, "mean", 0, 0)
+        vectors = encode_texts(model, data.rows, data.held_out, "mean", 0, 0)
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-        labels = data.rows.labels[data.validation]
+        labels = data.rows.labels[data.held_out]
         same = labels[:, None] == labels
         return float((unit @ unit.T)[same].mean() - (unit @ unit.T)[~same].mean())
 
@@ -132,6 +134,20 @@ def test_max_steps_is_the_length_of_the_training(found: checkpoint.Checkpoint, d
     few, many = (run(fresh(found), data, max_steps=steps)[1].train_examples for steps in (2, 9))
     assert 2 * 8 < few <= 2 * 16
     assert 9 * 8 < many <= 9 * 16
+
+
+def test_few_rows_are_met_again_until_there_were_enough_steps(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    examples = run(fresh(found), data, num_train_epochs=1, min_steps=9)[1].train_examples
+    assert 9 * 8 < examples <= 9 * 16
+
+
+def test_without_held_out_rows_there_is_no_value(found: checkpoint.Checkpoint, data: TrainingData) -> None:
+    reports, result, head = run(fresh(found), replace(data, held_out=np.arange(0)), num_train_epochs=2)
+    assert (result.value, result.loss, reports[-1].value) == (None, None, None)
+    assert result.logits.shape == (0, 2)
+    watched = run(fresh(found), data, num_train_epochs=2)[2]
+    for name, tensor in head.tensors().items():
+        np.testing.assert_allclose(tensor, watched.tensors()[name], rtol=1e-3, atol=1e-4)
 
 
 def test_altered_copies_and_balanced_drawing_reach_the_batches(
@@ -179,8 +195,8 @@ def test_every_architecture_is_trained_and_encodes_texts(name: str) -> None:
     changed = [key for key, value in model.base_model.state_dict().items() if not torch.equal(value, before[key])]
     assert len(changed) > 10
     place = -1 if name in ("xlnet", "gpt2") else 0
-    vectors = encode_texts(model, encoded, data.validation, "cls", PADDING, place)
-    assert float(np.mean(head.logits(vectors).argmax(1) == encoded.labels[data.validation])) == result.value
+    vectors = encode_texts(model, encoded, data.held_out, "cls", PADDING, place)
+    assert float(np.mean(head.logits(vectors).argmax(1) == encoded.labels[data.held_out])) == result.value
 
 
 def test_the_loss_weighs_pairs_of_one_label_and_of_two_the_same() -> None:

@@ -127,10 +127,22 @@ def test_a_trial_reports_what_its_head_is_worth(
 ) -> None:
     report, result, head = run(task, feature_head=feature_head, feature_source=feature_source)
     states, data = task
-    logits = head.logits(select(states["mean"], feature_source)[data.validation])
-    assert report.value == result.value == np.mean(logits.argmax(1) == data.rows.labels[data.validation]) > 0.75
+    logits = head.logits(select(states["mean"], feature_source)[data.held_out])
+    assert report.value == result.value == np.mean(logits.argmax(1) == data.rows.labels[data.held_out]) > 0.75
+    np.testing.assert_array_equal(result.logits, logits)
     assert (report.step, report.steps, result.best_step) == (8, 8, 8)
     assert report.train_loss < 0.6
+
+
+@pytest.mark.parametrize("feature_source", ["last", "weighted_last_four"])
+@pytest.mark.parametrize("feature_head", ["logistic_regression", "mlp", "knn"])
+def test_without_held_out_rows_there_is_no_value(
+    task: tuple[dict[str, np.ndarray], TrainingData], feature_head: str, feature_source: str
+) -> None:
+    unwatched = task[0], replace(task[1], held_out=np.arange(0))
+    report, result, _ = run(unwatched, feature_head=feature_head, feature_source=feature_source)
+    assert (report.value, report.loss, result.value, result.loss) == (None, None, None, None)
+    assert result.logits.shape == (0, 2)
 
 
 def test_a_trial_reads_its_pooling_and_its_source(task: tuple[dict[str, np.ndarray], TrainingData]) -> None:

@@ -57,6 +57,43 @@ def test_equal_seeds_give_equal_trainings(found: checkpoint.Checkpoint, data: Tr
     assert values[0] != values[2]
 
 
+def test_it_tells_what_the_kept_weights_say_of_the_held_out_rows(
+    found: checkpoint.Checkpoint, data: TrainingData
+) -> None:
+    model, reports, result = run(found, data)
+    logits = predict_logits(model, data.rows, 0, data.held_out)
+    np.testing.assert_allclose(result.logits, logits, rtol=1e-4, atol=1e-5)
+    labels = data.rows.labels[data.held_out]
+    loss = torch.nn.functional.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels))
+    assert result.loss == pytest.approx(loss.item(), rel=1e-4)
+    assert result.loss == reports[-1].loss != reports[0].loss
+
+
+@pytest.mark.parametrize("patience", [0, 1])
+def test_without_held_out_rows_it_has_no_value_and_keeps_its_last_step(
+    found: checkpoint.Checkpoint, data: TrainingData, patience: int
+) -> None:
+    params = FAST.model_copy(update={"early_stopping_patience": patience})
+    model, reports, result = run(found, replace(data, held_out=np.arange(0)), params)
+    assert [report.step for report in reports] == [1, 2, 4, 6, 8], "nothing tells it to stop early"
+    assert {(report.value, report.loss) for report in reports} == {(None, None)}
+    assert (result.value, result.loss, result.best_step) == (None, None, 8)
+    assert result.logits.shape == (0, 2)
+    watched, *_ = run(found, data, FAST)
+    for one, other in zip(model.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(one, other), "looking at held-out rows changes nothing"
+
+
+@pytest.mark.parametrize(("epochs", "least", "steps"), [(1, 40, 40), (4, 40, 60), (1, 0, 15)])
+def test_a_training_has_at_least_so_many_steps_and_whole_batches(
+    found: checkpoint.Checkpoint, data: TrainingData, epochs: int, least: int, steps: int
+) -> None:
+    params = FAST.model_copy(update={"num_train_epochs": epochs, "min_steps": least})
+    _, reports, result = run(found, data, params)
+    assert result.train_examples == 8 * steps
+    assert reports[-1].step == 8
+
+
 @pytest.mark.parametrize("patience", [0, 2])
 def test_it_ends_with_the_last_steps_weights_or_with_early_stopping_the_best_ones(
     found: checkpoint.Checkpoint, data: TrainingData, patience: int
@@ -70,9 +107,11 @@ def test_it_ends_with_the_last_steps_weights_or_with_early_stopping_the_best_one
             break
     else:
         pytest.fail("no seed gave a better step before the last: the test needs another step size")
-    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
-    right = np.mean(predictions == data.rows.labels[data.validation])
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.held_out))
+    right = np.mean(predictions == data.rows.labels[data.held_out])
     assert right == result.value == (best if patience else reports[-1].value)
+    assert (KIND.predict(result.logits) == predictions).all()
+    assert (result.best_step == reports[-1].step) == (not patience)
 
 
 def test_a_schedule_shorter_than_its_evaluation_points_still_ends_at_eight_eighths(
@@ -150,14 +189,13 @@ def test_stopping_the_iteration_stops_the_training(found: checkpoint.Checkpoint,
 
 def test_predictions_come_in_the_order_of_the_rows(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     model = fresh(found)
-    together = predict_logits(model, data.rows, 0, data.validation)
+    together = predict_logits(model, data.rows, 0, data.held_out)
     for place in (0, 7, 59):
-        alone = predict_logits(model, data.rows, 0, data.validation[place : place + 1])
+        alone = predict_logits(model, data.rows, 0, data.held_out[place : place + 1])
         np.testing.assert_allclose(alone[0], together[place], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(("layers", "precision"), [(1, "float32"), (2, "float32"), (3, "float32"), (2, "bfloat16")])
 def test_cached_layers_change_neither_losses_nor_weights(
     found: checkpoint.Checkpoint, data: TrainingData, tmp_path: Path, layers: int, precision: str
 ) -> None:
@@ -218,31 +256,39 @@ def test_a_batch_in_parts_trains_like_the_whole(found: checkpoint.Checkpoint, da
         {"balanced_sampling": True},
         {"augmentation": "typos"},
         {"max_steps": 20},
+        {"min_steps": 40},
     ],
     ids=lambda changed: next(iter(changed)),
 )
 def test_every_param_of_a_recipe_changes_the_training(
-    found: checkpoint.Checkpoint, data: TrainingData, changed: dict[str, Any]
+    found: checkpoint.Checkpoint, data: TrainingData, plain_end: torch.Tensor, changed: dict[str, Any]
 ) -> None:
-    # Labels 2 : 1, so that weights and balanced sampling have something to do.
+    assert not torch.allclose(plain_end, end_of_a_short_training(found, data, **changed), rtol=1e-4, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def plain_end(found: checkpoint.Checkpoint, data: TrainingData) -> torch.Tensor:
+    first, again = (end_of_a_short_training(found, data) for _ in range(2))
+    assert torch.equal(first, again), "what differs does so by its params"
+    return first
+
+
+def end_of_a_short_training(found: checkpoint.Checkpoint, data: TrainingData, **changed: Any) -> torch.Tensor:
+    """All weights in one, [weights]. Labels are 2 : 1, so that weights and balanced sampling have something to do."""
     ones = data.train[data.rows.labels[data.train] == 1]
     uneven = replace(data, train=np.concatenate([data.train[data.rows.labels[data.train] == 0], ones[::2]]))
-    short = FAST.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-3})
-    start = fresh(found)
-    held = {name: value.detach().clone() for name, value in start.named_parameters() if "classifier" not in name}
-    ends = []
-    for params in (short, short.model_copy(update=changed)):
-        model = fresh(found)
-        list(train(model, params, uneven, KIND, seed=0, pretrained=held))
-        ends.append(torch.cat([parameter.detach().flatten() for parameter in model.parameters()]))
-    assert not torch.allclose(ends[0], ends[1], rtol=1e-4, atol=1e-6)
+    params = FAST.model_copy(update={"num_train_epochs": 2, "learning_rate": 1e-3, **changed})
+    model = fresh(found)
+    held = {name: value.detach().clone() for name, value in model.named_parameters() if "classifier" not in name}
+    list(train(model, params, uneven, KIND, seed=0, pretrained=held))
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 def test_averaged_weights_are_those_evaluated_and_kept(found: checkpoint.Checkpoint, data: TrainingData) -> None:
     params = FAST.model_copy(update={"weight_averaging": "swa", "learning_rate": 0.02})
     model, reports, result = run(found, data, params)
-    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.validation))
-    assert np.mean(predictions == data.rows.labels[data.validation]) == result.value == reports[-1].value
+    predictions = KIND.predict(predict_logits(model, data.rows, 0, data.held_out))
+    assert np.mean(predictions == data.rows.labels[data.held_out]) == result.value == reports[-1].value
 
 
 def test_early_stopping_stops_and_keeps_the_best(found: checkpoint.Checkpoint, data: TrainingData) -> None:
@@ -274,7 +320,7 @@ def test_soft_targets_are_learned(found: checkpoint.Checkpoint, data: TrainingDa
     wanted[:, 1] -= 0.4
     model = fresh(found)
     list(train(model, FAST, data, KIND, seed=0, targets=wanted))
-    logits = torch.from_numpy(predict_logits(model, data.rows, 0, data.validation))
+    logits = torch.from_numpy(predict_logits(model, data.rows, 0, data.held_out))
     assert float(logits.softmax(-1)[:, 0].mean()) == pytest.approx(0.9, abs=0.08)
 
 

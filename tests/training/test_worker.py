@@ -13,17 +13,17 @@ import torch
 
 from automl.data.batches import encode
 from automl.export.folder import build_model
-from automl.models import checkpoint, vocabulary
+from automl.models import checkpoint
 from automl.params import Params
-from automl.records import Splits
+from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
-from automl.training.data import TrainingData
-from automl.training.distillation import NOT_EXPRESSIBLE, STUDENT
+from automl.training.data import StudyData, TrainingData
+from automl.training.keep import read_logits
 from automl.training.loop import TrainingDiverged, predict_logits
 from automl.training.techniques import Trainer
 from automl.training.worker import TrialWorker, WorkerSetup
 from tests.tiny import make_rows
-from tests.training.conftest import LABELS
+from tests.training.conftest import LABELS, TINY, TRAIN
 
 KIND = kind_of("classification")
 FAST = {"learning_rate": 5e-3, "num_train_epochs": 3, "per_device_train_batch_size": 8}
@@ -31,43 +31,25 @@ PLAIN_TECHNIQUES = ("fine_tuning", "lora", "ia3", "bitfit", "prompt_tuning", "pr
 
 
 @pytest.fixture(scope="module")
-def setup(found: checkpoint.Checkpoint, data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    used = vocabulary.used_tokens([data.rows], 0)
-    folder = tmp_path_factory.mktemp("trials")
-    return WorkerSetup(
-        weights={"pretrained": found},
-        kind="classification",
-        label_names=LABELS,
-        data=replace(data, rows=vocabulary.renumber(data.rows, used)),
-        used_tokens=used,
-        checkpoints=folder,
-        threads=1,
-        device="cpu",
-        text_start=1,
-        cache=folder / "cache",
-        precision="float32",
-    )
-
-
-@pytest.fixture(scope="module")
 def worker(setup: WorkerSetup) -> TrialWorker:
     return TrialWorker(setup)
 
 
-def end(worker: TrialWorker, params: dict[str, Any], number: int = 0) -> dict[str, Any]:
-    *reports, last = worker.run(number, {**FAST, **params}, seed=0)
+def end(worker: TrialWorker, params: dict[str, Any], number: int = 0, fold: int | None = 0) -> dict[str, Any]:
+    *reports, last = worker.run(number, TINY, {**FAST, **params}, seed=0, fold=fold)
     assert last["final"]
     assert not any(report.get("final") for report in reports)
     return last
 
 
 def score(model: Any, found: checkpoint.Checkpoint, data: TrainingData) -> float:
-    logits = predict_logits(model, data.rows, 0, data.validation)  # the full vocabulary's token ids
-    return float(np.mean(KIND.predict(logits) == data.rows.labels[data.validation]))
+    logits = predict_logits(model, data.rows, 0, data.held_out)  # the full vocabulary's token ids
+    return float(np.mean(KIND.predict(logits) == data.rows.labels[data.held_out]))
 
 
 def built(found: checkpoint.Checkpoint, params: dict[str, Any], last: dict[str, Any]) -> Any:
-    splits = Splits(None, None, None, LABELS, "")  # type: ignore[arg-type]  # only the names are used
+    nothing = Rows((), np.zeros(0, np.int64))
+    splits = Splits(nothing, np.zeros(0, np.int64), nothing, LABELS, "")  # only the names are used
     path = Path(last["checkpoint"])
     return build_model(found, KIND, splits, Params(**params), path, last["checkpoint_sha256"], 1)
 
@@ -90,17 +72,58 @@ def test_a_trial_leaves_no_trace_in_the_next(worker: TrialWorker) -> None:
     assert (again["value"], again["checkpoint_sha256"]) == (first["value"], first["checkpoint_sha256"])
 
 
-@pytest.mark.parametrize("technique", NOT_EXPRESSIBLE)
-def test_what_transformers_cannot_express_is_taught_to_what_it_can(
-    worker: TrialWorker, found: checkpoint.Checkpoint, data: TrainingData, technique: str
+@pytest.mark.parametrize("recipe", [{"mixout": 0.5}, {"pretrained_decay": 0.5}])
+def test_a_head_has_no_pretrained_values_however_it_was_drawn_when_the_model_was_loaded(
+    setup: WorkerSetup, recipe: dict[str, float]
 ) -> None:
-    params = {**FAST, "technique": technique, "feature_source": "all", "augmentation": "typos"}
-    teacher = end(worker, params)
-    path = Path(teacher["checkpoint"])
-    student = worker.distil(0, params, path, teacher["checkpoint_sha256"], seed=0)
-    assert student["checkpoint"] != teacher["checkpoint"]
-    assert score(built(found, STUDENT.model_dump(), student), found, data) == student["value"]
-    assert student["value"] > 0.65  # as tiny as it is, from random weights
+    ends = []
+    for seed in (0, 1):  # 0 is the trial's seed too: the head that it draws is the one that was loaded
+        torch.manual_seed(seed)
+        ends.append(end(TrialWorker(setup), {**recipe, "num_train_epochs": 1})["checkpoint_sha256"])
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("technique", ["fine_tuning", "features", "contrastive"])
+def test_a_trial_leaves_what_it_said_of_the_held_out_rows(
+    worker: TrialWorker, data: TrainingData, technique: str
+) -> None:
+    last = end(worker, {"technique": technique})
+    assert "logits" not in last, "a record holds no arrays"
+    logits = read_logits(Path(last["predictions"]), last["predictions_sha256"])
+    assert logits.shape == (len(data.held_out), 2)
+    assert np.mean(KIND.predict(logits) == data.rows.labels[data.held_out]) == last["value"]
+
+
+@pytest.mark.parametrize("technique", ["fine_tuning", "lora", "features", "contrastive"])
+def test_every_row_can_be_trained_on(worker: TrialWorker, study_data: StudyData, technique: str) -> None:
+    last = end(worker, {"technique": technique, "frozen_layers": 1, "num_train_epochs": 1}, number=9, fold=None)
+    assert last["value"] is None
+    assert last["train_examples"] == len(study_data.folds)
+    assert read_logits(Path(last["predictions"]), last["predictions_sha256"]).shape == (0, 2)
+
+
+def test_an_order_names_the_work_and_is_answered_with_its_end(worker: TrialWorker) -> None:
+    trial = {"job": "trial", "number": 4, "model": TINY, "params": FAST, "seed": 0, "fold": 0}
+    *reports, last = worker.work(trial)
+    assert [report["step"] for report in reports] == [1, 2, 4, 6, 8]
+    assert last["final"]
+    path, sha256 = last["checkpoint"], last["checkpoint_sha256"]
+    (said,) = worker.work({"job": "answer", "number": 4, "model": TINY, "params": FAST, "path": path, "sha256": sha256})
+    assert said["final"]
+    committee = [(said["answers"], said["answers_sha256"])]
+    lesson = {
+        "job": "teach",
+        "name": "student",
+        "model": TINY,
+        "params": FAST,
+        "committee": committee,
+        "seed": 0,
+        "fold": 0,
+    }
+    (learned,) = worker.work(lesson)
+    assert learned["final"]
+    assert learned["value"] > 0.65  # as tiny as it is, from random weights
+    assert Path(learned["checkpoint"]).name == "lesson-student.safetensors"
 
 
 def test_a_loss_that_is_no_number_is_tried_again_in_float32(
@@ -122,11 +145,11 @@ def test_a_loss_that_is_no_number_is_tried_again_in_float32(
 
 def test_a_loss_that_is_no_number_in_float32_either_is_the_trials_end(setup: WorkerSetup) -> None:
     worker = TrialWorker(replace(setup, precision="bfloat16"))
-    base = worker._base("pretrained")
+    base = worker._base(TINY, "pretrained")
     with torch.no_grad():
         base.model.get_input_embeddings().weight.fill_(float("nan"))
     with pytest.raises(TrainingDiverged, match="training loss is nan"):
-        list(worker.run(0, FAST, 0))
+        list(worker.run(0, TINY, FAST, seed=0))
 
 
 def no_room_for(rows: int, model: Any) -> None:
@@ -141,10 +164,10 @@ def no_room_for(rows: int, model: Any) -> None:
 
 def test_a_batch_that_does_not_fit_is_halved_once(setup: WorkerSetup) -> None:
     worker = TrialWorker(setup)
-    no_room_for(4, worker._base("pretrained").model)
+    no_room_for(4, worker._base(TINY, "pretrained").model)
     last = end(worker, {})
     assert last["accumulation"] == 2
-    assert last["train_examples"] == 3 * len(setup.data.train)
+    assert last["train_examples"] == 3 * TRAIN
     with pytest.raises(RuntimeError, match="DefaultCPUAllocator"):
         end(worker, {"per_device_train_batch_size": 16})
 
@@ -157,7 +180,7 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(setup: WorkerSetup) -> 
         calls.append(1)
         raise RuntimeError("something else")
 
-    worker._base("pretrained").model.classifier.register_forward_pre_hook(fail)
+    worker._base(TINY, "pretrained").model.classifier.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="something else"):
         end(worker, {})
     assert len(calls) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,13 +33,19 @@ LABEL_HEADERS = ("label", "labels", "class", "category", "target", "sentiment", 
 MISSING = (None, "")
 
 
+@dataclass
 class Classification:
     """One text in, one of two or more labels out."""
 
+    metric: str = "accuracy"
+
     name = "classification"
-    metric = "accuracy"
+    metrics: tuple[str, ...] = ("accuracy", "macro_f1", "matthews")
     auto_class = "AutoModelForSequenceClassification"
     pipeline = "text-classification"
+
+    def by(self, metric: str) -> Classification:
+        return Classification(metric)
 
     def find_columns(self, table: Table, text: str | None, label: str | None) -> tuple[str, str]:
         for flag, wanted in (("--text-column", text), ("--label-column", label)):
@@ -61,8 +68,10 @@ class Classification:
     def read_rows(self, table: Table, columns: tuple[str, str]) -> RawRows:
         inputs: list[str] = []
         labels: list[Any] = []
+        kept: list[int] = []
         dropped: Counter[str] = Counter()
-        for text, label in zip(table.columns[columns[0]], table.columns[columns[1]], strict=True):
+        pairs = zip(table.columns[columns[0]], table.columns[columns[1]], strict=True)
+        for place, (text, label) in enumerate(pairs):
             if not isinstance(text, str):
                 dropped["text missing or not text"] += 1
             elif not text.strip():
@@ -70,12 +79,13 @@ class Classification:
             elif label in MISSING or (isinstance(label, str) and not label.strip()):
                 dropped["no label"] += 1
             else:
+                kept.append(place)
                 inputs.append(text)
                 labels.append(label.strip() if isinstance(label, str) else label)
         _refuse_floats(labels, table.origin, columns[1])
         if table.label_names is not None:
             labels = [table.label_names[label] if isinstance(label, int) else label for label in labels]
-        return RawRows(inputs, labels, dropped)
+        return RawRows(inputs, labels, dropped, kept)
 
     def label_names(self, labels: Sequence[Any], origin: str) -> tuple[str, ...]:
         distinct = {str(label) for label in labels}

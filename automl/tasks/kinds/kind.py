@@ -21,6 +21,7 @@ class RawRows:
     inputs: list[str]
     labels: list[Any]
     dropped: Mapping[str, int]
+    kept: list[int]  # the places in the table that the inputs had
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,14 @@ class Kind(Protocol):
     """One kind of task: its columns, labels, model class, loss and metric."""
 
     name: str
-    metric: str
+    metrics: tuple[str, ...]  # what its models can be chosen by, by the names of `automl.metrics`
+    metric: str  # what they are chosen by
     auto_class: str  # the class of transformers that holds such a model
     pipeline: str  # the pipeline of transformers that runs it
+
+    def by(self, metric: str) -> Kind:
+        """The same kind, chosen by one of its other metrics."""
+        ...
 
     def find_columns(self, table: Table, text: str | None, label: str | None) -> tuple[str, str]:
         """Names of the input and label columns; raises DataError where that is ambiguous."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -89,7 +90,7 @@ def load_head(tensors: Mapping[str, np.ndarray]) -> Head:
 
 def flat(features: np.ndarray) -> np.ndarray:
     """[rows, dims], whatever the shape was."""
-    return features.reshape(len(features), -1)
+    return features.reshape(len(features), math.prod(features.shape[1:]))  # -1 could not be told where there are none
 
 
 def unit(rows: np.ndarray) -> np.ndarray:
@@ -102,4 +103,4 @@ def mixed(features: np.ndarray, mean: np.ndarray, scale: np.ndarray, mix: np.nda
     scaled = (flat(features) - mean) * scale
     if len(mix) == 1:
         return np.asarray(scaled)
-    return np.asarray(np.einsum("rlw,l->rw", scaled.reshape(len(scaled), len(mix), -1), mix))
+    return np.asarray(np.einsum("rlw,l->rw", scaled.reshape(len(scaled), len(mix), scaled.shape[1] // len(mix)), mix))

@@ -1,4 +1,4 @@
-"""Which finished trial is shipped."""
+"""Which finished trial has the highest value: the rule while a search runs, before there is evidence to compare."""
 
 from __future__ import annotations
 

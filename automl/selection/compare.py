@@ -1,0 +1,95 @@
+"""Which simpler configurations and baselines the winner cannot be told from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from automl.errors import DataError
+from automl.selection.evidence import predicted
+from automl.selection.weighted import draw_weights, weighted_scores
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Winner's score minus another's over `rows` rows that both predicted, with its interval."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    rows: int
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the winner is better by more than chance: the whole interval is above 0."""
+        return self.low > 0
+
+
+def differences(
+    labels: np.ndarray,
+    winner: np.ndarray,
+    others: Mapping[str, np.ndarray],
+    metric: str,
+    *,
+    confidence: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> list[Difference]:
+    """Paired bootstrap over rows: both are scored on the same drawn rows, and the interval is one of percentiles.
+
+    Each prediction is [rows] or [repeats, rows] of label ids, -1 where unknown, or probabilities (floating-point) of
+    [rows, labels] or [repeats, rows, labels], NaN where unknown; with repeats, the mean of their scores is compared.
+    Others that share no row with the winner are left out.
+
+    Args:
+        labels: [rows].
+        winner: its predictions; `others` are name -> predictions.
+        confidence: of the interval, within (0, 1).
+
+    Source: Efron and Tibshirani (1993), An introduction to the bootstrap; Berg-Kirkpatrick, Burkett and Klein (2012),
+    An empirical investigation of statistical significance in NLP.
+    """
+    weights = draw_weights(len(labels), samples, seed)
+    compared = [_difference(labels, winner, name, other, metric, confidence, weights) for name, other in others.items()]
+    return [difference for difference in compared if difference is not None]
+
+
+def not_distinguishable_from(differences: Iterable[Difference]) -> list[str]:
+    """Names of those that the winner is not better than by more than chance, in the order given."""
+    return [difference.name for difference in differences if not difference.told_apart]
+
+
+def _difference(
+    labels: np.ndarray,
+    winner: np.ndarray,
+    name: str,
+    other: np.ndarray,
+    metric: str,
+    confidence: float,
+    weights: np.ndarray,
+) -> Difference | None:
+    sides = [_label_ids(labels, "winner", winner), _label_ids(labels, name, other)]
+    known = np.logical_and.reduce([(side >= 0).all(axis=0) for side in sides])  # [rows]
+    if not known.any():
+        return None
+    drawn = np.concatenate([np.ones((1, len(labels)), np.float32), weights])  # the first is what was observed
+    scores = [
+        weighted_scores(metric, labels, side[None], np.broadcast_to(known, side.shape), drawn)[:, 0] for side in sides
+    ]
+    value, *sampled = scores[0] - scores[1]
+    low, high = np.nanpercentile(sampled, [50 * (1 - confidence), 50 * (1 + confidence)])
+    return Difference(name, float(value), float(min(low, value)), float(max(high, value)), int(known.sum()))
+
+
+def _label_ids(labels: np.ndarray, name: str, said: np.ndarray) -> np.ndarray:
+    """Label ids, [repeats, rows]."""
+    ids = predicted(said) if np.issubdtype(said.dtype, np.floating) else said
+    ids = ids[None] if ids.ndim == 1 else ids
+    if ids.ndim != 2 or ids.shape[1] != len(labels):
+        raise DataError(
+            f"predictions of {name} have the shape {said.shape}; there are {len(labels)} labels; predict each row once"
+        )
+    return ids

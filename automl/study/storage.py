@@ -1,0 +1,92 @@
+"""Databases opened, to write or only to read; what goes wrong is told as one line without the password."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from automl.errors import StorageError
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def readable_url(url: str) -> str:
+    """The URL without its password, for people and logs."""
+    import sqlalchemy
+
+    try:
+        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+    except sqlalchemy.exc.ArgumentError:
+        return "(not a URL)"
+
+
+def open_storage(url: str) -> optuna.storages.RDBStorage:
+    """A database to write to, made if there is none. Raises StorageError where it cannot be opened."""
+    import optuna
+
+    with _opening(url):
+        return optuna.storages.RDBStorage(url, engine_kwargs=_engine_options(url))
+
+
+def open_to_read(url: str) -> optuna.storages.RDBStorage | None:
+    """A database that is only read; None where no study was ever recorded. Raises StorageError likewise."""
+    import optuna
+    import sqlalchemy
+
+    with _opening(url):
+        where = sqlalchemy.engine.make_url(url)
+        options = _engine_options(url) | {"execution_options": {"postgresql_readonly": True}}
+        if _is_sqlite(url) and where.database and not where.database.startswith("file:"):
+            if not Path(where.database).exists():
+                return None
+            where = where.set(database=f"file:{quote(where.database)}").update_query_dict({"mode": "ro", "uri": "true"})
+        engine = sqlalchemy.create_engine(where, **options)
+        recorded = sqlalchemy.inspect(engine).has_table("studies")
+        engine.dispose()
+        if not recorded:
+            return None
+        text = where.render_as_string(hide_password=False)
+        return optuna.storages.RDBStorage(text, engine_kwargs=options, skip_table_creation=True)
+
+
+@contextmanager
+def _opening(url: str) -> Iterator[None]:
+    """Whatever goes wrong within the block is told as one line, without the password."""
+    import sqlalchemy
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        yield
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+        raise StorageError(
+            f"--storage {readable_url(url)} cannot be opened: {first_line(error)}; give a URL such as "
+            "sqlite:///studies.db or postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
+        ) from None
+
+
+def _engine_options(url: str) -> dict[str, Any]:
+    return {"connect_args": {"timeout": 60}} if _is_sqlite(url) else {"pool_pre_ping": True}
+
+
+def _is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite")
+
+
+def close(storage: optuna.storages.BaseStorage) -> None:
+    """Close its connections, if it has any."""
+    import optuna
+
+    storage.remove_session()
+    if isinstance(storage, optuna.storages.RDBStorage):
+        storage.engine.dispose()
+
+
+def first_line(error: BaseException) -> str:
+    """What a database says was wrong."""
+    cause = error.__cause__ or error
+    return str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]

@@ -1,0 +1,18 @@
+"""What a worker is told to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its order carried out again this often
+
+
+@dataclass(frozen=True)
+class Order:
+    """One piece of work: a trial, or one of the last steps (`tuning.finals`), which have a name alone."""
+
+    name: str
+    number: int | None  # of the trial
+    payload: Mapping[str, Any]  # "job": trial, answer or teach, and the arguments of the worker's method

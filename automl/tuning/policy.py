@@ -1,0 +1,252 @@
+"""What to train next, from nothing but the record: first recipes, then proposals, then a race of the best over folds.
+
+Stateless, so that a search that was killed goes on exactly where it was, and a simulation asks the very same questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from automl.records import State, Trial
+from automl.spaces import BoundSpace
+from automl.tuning.configurations import Cell, Configuration, configurations
+from automl.tuning.pruning import standing, stopped_too_early
+
+SEARCH, RACE = "search", "race"  # why a trial was run: to try a configuration, or to know more about a good one
+SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
+MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
+ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
+MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
+COARSE = 0.05  # standard error of a value, from which on (below 100 rows) one fold cannot rank techniques
+PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
+MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
+MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training to start. `params` of None are the sampler's to propose."""
+
+    stage: str
+    cell: Cell
+    params: Mapping[str, Any] | None = None
+    configuration: int | None = None  # number of the trial that had these params first
+    continues: int | None = None  # number of the stopped trial that it goes on from
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The order of a search over so many folds.
+
+    Args:
+        seed: of the first cell; each further cell has the next one.
+        repeats: further cells, after each fold had one, with which the best are known better.
+        budget: trials in all, so that the race is cut to what there are; 0 is no bound.
+        arm_of: the technique of a configuration: what is half trained is compared with its like only.
+        arms: all techniques, cheap ones first; none where they are equals.
+        resolution: standard error of a value in one cell, at most.
+    """
+
+    n_folds: int
+    seed: int
+    recipes: Sequence[Mapping[str, Any]]
+    repeats: int = 0
+    budget: int = 0
+    arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
+    arms: Sequence[str] = ()
+    resolution: float = 0.0
+
+    @property
+    def finalists(self) -> int:
+        """How many configurations are trained in every cell."""
+        return FEWEST_ENTRANTS if not self.budget or self.budget >= 4 * (self.n_folds + self.repeats) else 1
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Where configurations are compared, in the order of the race; the search has the first.
+
+        With a small budget not every fold has its turn: a search that tries nothing is none.
+        """
+        places = self.n_folds + self.repeats
+        if self.budget:
+            places = min(places, 1 + int((1 - SEARCH_SHARE) * self.budget / self.finalists))
+        return [Cell(number % self.n_folds, self.seed + number) for number in range(places)]
+
+    def next(self, trials: Sequence[Trial], used: float) -> Job | None:
+        """The next training; None where there is none to start before a running one has ended, or none at all.
+
+        Args:
+            trials: the study's, by number; waiting ones have been started again before.
+            used: share of the budget, of trials or time, whichever is further.
+        """
+        found = configurations(trials)
+        settled = self.settled(found)
+        if not found or (used < self._room_for_search(SEARCH_SHARE) and not settled):
+            return self._search(found)
+        race = self._race(found)
+        if race is None and used < self._room_for_search(MORE_SEARCH_SHARE) and not settled:
+            return self._search(found)  # and what is found so joins the race
+        if race is None and any(trial.state is State.RUNNING for trial in trials):
+            return self._ahead(found)  # a worker would else wait for it to end
+        return race
+
+    def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
+        """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
+
+        It has to lead by what chance hardly gives on so few rows: what cannot be told apart is decided by cost.
+        """
+        first = self.cells[:1]
+        best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
+        values = [best.get(arm, -math.inf) for arm in self.arms]
+        lead = self.resolution / 2
+        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place]) + lead]
+
+    def settled(self, found: Sequence[Configuration]) -> bool:
+        """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
+        first = self.cells[0]
+        ended = [one for one in found if one.trials[first].state not in (State.RUNNING, State.WAITING)]
+        recipes = {_key(recipe) for recipe in self.recipes}
+        proposed = [one for one in ended if _key(one.params) not in recipes][-PATIENCE:]
+        ranked = sorted((one for one in ended if one.complete([first])), key=lambda one: one.worth([first]))
+        best = {one.number for one in ranked[-3:]}
+        return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
+
+    def _search(self, found: Sequence[Configuration]) -> Job:
+        first = self.cells[0]
+        tried, known = {_key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
+        worthwhile = self.worthwhile(found) or known
+        for recipe in self.recipes:  # of each technique the first one, and further ones where it has earned them
+            arm = self.arm_of(recipe)
+            if (arm not in known or arm in worthwhile) and _key(recipe) not in tried:
+                return Job(SEARCH, first, recipe)
+        for one, share_above, company in self._stopped(found):
+            if stopped_too_early(share_above, company):
+                return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
+        return Job(SEARCH, first)
+
+    def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
+        """Those that were stopped while others were tried, the best of their company first."""
+        return [one for one, _, _ in self._stopped(found)]
+
+    def _stopped(self, found: Sequence[Configuration]) -> list[tuple[Configuration, float, int]]:
+        """The same, with the share of its company that is better than one was, and how many these are in all."""
+        first = self.cells[0]
+        company: dict[tuple[str, int], list[float]] = {}
+        for one in found:
+            arm = self.arm_of(one.params)
+            for step, value in one.trials[first].intermediate.items():
+                company.setdefault((arm, step), []).append(value)
+        for values in company.values():
+            values.sort()
+        stopped = []
+        for one in found:
+            if one.trials[first].state is State.PRUNED and one.trials[first].intermediate:
+                step, value = max(one.trials[first].intermediate.items())
+                stopped.append((one, *standing(value, company[self.arm_of(one.params), step])))
+        return sorted(stopped, key=lambda entry: (entry[1], entry[0].number))[:MOST_PAUSED]
+
+    def _race(self, found: Sequence[Configuration]) -> Job | None:
+        for place, cell in enumerate(self.cells[1:], start=1):
+            for one in self.admitted(found, place):
+                if cell not in one.trials:
+                    return Job(RACE, cell, one.params, one.number)
+        return None
+
+    def _ahead(self, found: Sequence[Configuration]) -> Job | None:
+        """A cell that those in front will come to, if nobody overtakes them."""
+        cells = self.cells
+        front = next((ranked for place in range(len(cells), 0, -1) if (ranked := self._ranked(found, place))), [])
+        for one in front[: self.finalists]:
+            for cell in cells:
+                if cell not in one.trials and not any(one.lost(other) for other in cells):
+                    return Job(RACE, cell, one.params, one.number)
+        return None
+
+    def admitted(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """Ever fewer configurations: those that are trained in the cell at this place, the best before it first."""
+        first = sum(one.complete(self.cells[:1]) for one in found)
+        entrants = min(max(math.ceil(first * ENTRANTS_SHARE), FEWEST_ENTRANTS), MOST_ENTRANTS)
+        return self._in_line(found, place)[: self._room(entrants, place)]
+
+    def leader(self, found: Sequence[Configuration]) -> Configuration | None:
+        """The best of those that came furthest in the race; None where nothing was completed.
+
+        A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
+        """
+        for place in range(len(self.cells), 0, -1):
+            ranked = self._ranked(found, place)
+            if len(ranked) >= FEWEST_ENTRANTS or (ranked and not self._on_the_way(found, place)):
+                return ranked[0]
+        return None
+
+    def worth_keeping(self, trials: Sequence[Trial]) -> set[int]:
+        """Numbers of the trials whose models may be shipped: those of every configuration that may still win.
+
+        More than race now: with each configuration that is completed, one that is further down may be admitted.
+        """
+        found, cells = configurations(trials), self.cells
+        kept: set[int] = set()
+        for place in range(1, len(cells) + 1):
+            for one in self._in_line(found, place)[: self._room(MOST_ENTRANTS, place)]:
+                if place == len(cells) or not one.complete(cells[: place + 1]):  # else it is judged further on
+                    kept |= {trial.number for trial in one.trials.values()}
+        return kept
+
+    def _on_the_way(self, found: Sequence[Configuration], place: int) -> bool:
+        """Whether one that is to be trained in the cells up to this place has yet to end there."""
+        return any(
+            not one.complete([cell]) and not one.lost(cell)
+            for before, cell in enumerate(self.cells[1:place], start=1)
+            for one in self.admitted(found, before)
+        )
+
+    def _ranked(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """All that were completed in so many cells, the best first."""
+        cells = self.cells[:place]
+        return sorted((one for one in found if one.complete(cells)), key=lambda one: one.worth(cells), reverse=True)
+
+    def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """Who comes first to the cell at this place: the best, and after one small fold the best of each technique."""
+        ranked = self._ranked(found, place)
+        if place > 1 or self.resolution < COARSE:
+            return ranked
+        champions = {self.arm_of(one.params): one for one in reversed(ranked)}.values()
+        return sorted(ranked, key=lambda one: one not in champions)  # stable: the better ones first
+
+    def _room(self, entrants: int, place: int) -> int:
+        """How many of the entrants are trained in the cell at this place: half as many in each as in the one before."""
+        return max(entrants >> (place - 1), self.finalists)
+
+    def _room_for_search(self, share: float) -> float:
+        """Of the budget, what may be spent on trying: a share, as far as the race to its end fits into the rest."""
+        race = self.finalists * (len(self.cells) - 1)
+        return min(share, max(1 - race / self.budget, 0.0)) if self.budget else share
+
+
+def make_policy(
+    space: BoundSpace,
+    *,
+    n_folds: int,
+    seed: int,
+    budget: int = 0,
+    recipes: Sequence[Mapping[str, Any]] | None = None,
+    held_out: int = 0,
+) -> Policy:
+    """The policy of a search over a space.
+
+    Args:
+        n_folds: 1 for a single held-out part, on which finalists get further seeds.
+        recipes: what is tried first; None: the space's own.
+        held_out: rows of a fold; 0 takes values for exact.
+    """
+    own = space.recipes() if recipes is None else recipes
+    repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
+    resolution = math.sqrt(0.25 / held_out) if held_out else 0.0  # of a share of rows, as accuracy is
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], resolution)
+
+
+def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(params.items()))

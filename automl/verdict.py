@@ -1,0 +1,162 @@
+"""What the record supports, before the test split is read: the winner, the number to expect, what is no worse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from automl.backbones import Backbone
+from automl.baselines import Baseline, baselines
+from automl.data.batches import encode
+from automl.metrics import METRICS
+from automl.models.checkpoint import load, load_tokenizer
+from automl.prepare import Prepared
+from automl.records import State, Trial
+from automl.selection import Difference, Estimate, Evidence, differences, estimate, gather
+from automl.study import Study
+from automl.training.keep import read_logits
+from automl.tuning.configurations import Configuration, configurations
+from automl.tuning.policy import Policy
+
+
+@dataclass(frozen=True)
+class SimpleModels:
+    """The baselines, and by name what they said of the held-out rows, [held-out rows], and what that is worth."""
+
+    baselines: Sequence[Baseline]
+    predictions: Mapping[str, np.ndarray]
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The configuration that is shipped, and how sure one can be of it."""
+
+    winner: Configuration
+    evidence: Evidence
+    value: float  # mean over its folds and seeds: too high a guess, for it was chosen by it
+    estimate: Estimate
+    differences: Sequence[Difference]  # to baselines, and to the best configuration of every other arm
+
+    @property
+    def not_distinguishable_from(self) -> list[str]:
+        """Names of what the winner cannot be told from."""
+        return [one.name for one in self.differences if not one.told_apart]
+
+
+def judge(
+    winner: Configuration,
+    study: Study,
+    policy: Policy,
+    prepared: Prepared,
+    simple: Mapping[str, np.ndarray],
+    lost: Difference | None = None,
+) -> Verdict:
+    """How sure one can be of the configuration that is shipped, by all completed trials that the study has.
+
+    Args:
+        simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
+        lost: what the shipped model is worse by than the winner's own.
+    """
+    found = configurations(study.trials())
+    evidence = gathered(found, policy, prepared)
+    metric = prepared.kind.metric
+    number = winner.number
+    rivals: dict[str, np.ndarray] = dict(simple)
+    for arm, rival in _best_of_arms(found, policy, prepared).items():
+        if rival.number != number:
+            rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number]
+    expected = estimate(evidence, metric, winner=number, seed=prepared.request.seed)
+    return Verdict(
+        winner,
+        evidence,
+        evidence.score(number, metric),
+        expected if lost is None else expected.less(lost.value, lost.low, lost.high),
+        differences(evidence.labels, evidence.probabilities[number], rivals, metric, seed=prepared.request.seed),
+    )
+
+
+def gathered(found: Sequence[Configuration], policy: Policy, prepared: Prepared) -> Evidence:
+    """What every completed trial said of the rows that it did not see."""
+    splits = prepared.splits
+    held_out = np.flatnonzero(splits.folds >= 0)
+    cells = policy.cells
+    said = {
+        (one.number, place // policy.n_folds, cell.fold): _probabilities(one.trials[cell])
+        for one in found
+        for place, cell in enumerate(cells)
+        if cell in one.trials and one.trials[cell].state is State.COMPLETE
+    }
+    repeats = 1 + (len(cells) - 1) // policy.n_folds
+    return gather(splits.labelled.labels[held_out], splits.folds[held_out], said, repeats)
+
+
+def measured_baselines(prepared: Prepared) -> SimpleModels:
+    """Fit every baseline fold by fold, on what is trained on there, and score it on what is held out."""
+    splits, metric = prepared.splits, METRICS[prepared.kind.metric]
+    held_out = np.flatnonzero(splits.folds >= 0)
+    simple = baselines(
+        prepared.request.seed, {name: _embedder(prepared, one) for name, one in prepared.backbones.items()}
+    )
+    predictions = {baseline.name: np.zeros(len(held_out), dtype=np.int64) for baseline in simple}
+    for fold in range(splits.n_folds):
+        train, rows = splits.parts(fold)
+        for baseline in simple:
+            predictions[baseline.name][splits.folds[held_out] == fold] = baseline.fit(train)(rows.inputs)
+    labels = splits.labelled.labels[held_out]
+    return SimpleModels(simple, predictions, {name: metric(labels, said) for name, said in predictions.items()})
+
+
+def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]], np.ndarray]:
+    """What a frozen encoder says of texts: its last layer, mean-pooled. Each text is asked once."""
+    from automl.training.features import pooled_states
+    from automl.training.precision import best_precision, computing_in
+
+    tokenizer = load_tokenizer(backbone.checkpoint)
+    model: Any
+    model, _ = load(backbone.checkpoint, prepared.kind.auto_class, prepared.splits.label_names)
+    known: dict[str, np.ndarray] = {}
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        new = [text for text in dict.fromkeys(texts) if text not in known]
+        if new:
+            rows = encode(tokenizer, new, np.zeros(len(new), dtype=np.int64), backbone.max_length)
+            with computing_in(model, best_precision("cpu")):
+                states = pooled_states(model, rows, np.arange(len(new)), tokenizer.pad_token_id)["mean"][:, -1]
+            known.update(zip(new, np.nan_to_num(states), strict=True))  # broken weights are told of by their trials
+        return np.stack([known[text] for text in texts])
+
+    return embed
+
+
+def _best_of_arms(found: Sequence[Configuration], policy: Policy, prepared: Prepared) -> dict[str, Configuration]:
+    """The best configuration of each arm, by the first cell: what a simpler choice would have been."""
+    best: dict[str, Configuration] = {}
+    first = policy.cells[:1]
+    for one in sorted((one for one in found if one.complete(first)), key=lambda one: one.worth(first)):
+        best[prepared.space.arm_of(one.params)] = one
+    return best
+
+
+def _probabilities(trial: Trial) -> np.ndarray:
+    logits = read_logits(Path(trial.facts["predictions"]), trial.facts["predictions_sha256"])
+    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def as_facts(verdict: Verdict) -> dict[str, Any]:
+    """What `result.json` says of it."""
+    one = verdict.estimate
+    return {
+        "validation": verdict.value,
+        "estimate": {"value": one.value, "low": one.low, "high": one.high, "rows": one.rows},
+        "seeds": sorted({trial.facts["seed"] for trial in verdict.winner.trials.values()}),
+        "not_distinguishable_from": verdict.not_distinguishable_from,
+        "differences": {
+            one.name: {"value": one.value, "low": one.low, "high": one.high} for one in verdict.differences
+        },
+    }

@@ -1,0 +1,140 @@
+"""What is searched over: the encoders that were named, and the fingerprints that tell one study from another."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.backbones import find_backbones, short_names
+from automl.errors import FetchError, ModelError, UsageError
+from automl.models.checkpoint import LOCAL, Checkpoint
+from automl.prepare import Prepared, Request, prepare
+from automl.spaces import load_space
+from tests.tiny import SPACE, make_model, make_rows, write_csv, write_space
+
+MASKING = "name: x\nparams: {augmentation: masked_words}\n"
+PROMPTS = "name: x\nparams: {technique: prompt_tuning, num_virtual_tokens: {type: int, low: 4, high: 20}}\n"
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three models, and the first one once more elsewhere."""
+    folder = tmp_path_factory.mktemp("models")
+    make_model(folder / "small")
+    make_model(folder / "deep", layers=5, words_first=20, seed=1)
+    make_model(folder / "third", seed=2)
+    shutil.copytree(folder / "small", folder / "again" / "small")
+    return folder
+
+
+@pytest.fixture
+def prepared(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Prepared]:
+    """A request for these models, prepared."""
+    write_csv(tmp_path / "rows.csv", make_rows(60))
+    write_space(tmp_path / "space.yaml", SPACE)
+    monkeypatch.chdir(models)
+
+    def build(model: str, **options: Any) -> Prepared:
+        task, space = str(tmp_path / "rows.csv"), str(tmp_path / "space.yaml")
+        return prepare(Request(**{"task": task, "budget": 3, "search_space": space, "model": model, **options}))
+
+    return build
+
+
+def found(models: str, tmp_path: Path, space: str = SPACE, **options: Any) -> dict[str, Any]:
+    written = load_space(str(write_space(tmp_path / "space.yaml", space)))
+    return find_backbones(models, written, **{"max_length": 128, "mask_model": None, "offline": True, **options})
+
+
+def test_every_model_has_its_own_depth_and_room(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(models)
+    both = found("small, deep", tmp_path, PROMPTS)
+    assert [(name, one.depth, one.max_length) for name, one in both.items()] == [("small", 3, 44), ("deep", 5, 44)]
+    assert [one.checkpoint.name for one in both.values()] == ["small", "deep"]
+    assert {one.max_length for one in found("small,deep", tmp_path, max_length=30).values()} == {30}
+
+
+def test_words_are_masked_by_each_encoder_itself_unless_one_is_named(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(models)
+    own = found("small,deep", tmp_path, MASKING)
+    assert [one.mask_model for one in own.values()] == [one.checkpoint for one in own.values()]
+    named = found("small,deep", tmp_path, MASKING, mask_model="deep")
+    assert [one.mask_model for one in named.values()] == [own["deep"].checkpoint] * 2
+    assert {one.mask_model for one in found("small,deep", tmp_path, mask_model="deep").values()} == {None}
+
+
+def test_a_folder_whose_name_has_a_comma_is_one_model(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "small", tmp_path / "a,b")
+    assert list(found(str(tmp_path / "a,b"), tmp_path)) == ["a,b"]
+
+
+@pytest.mark.parametrize(
+    ("named", "error", "part"),
+    [
+        ("small,,deep", UsageError, "--model 'small,,deep': entry 2 is empty"),
+        ("", UsageError, "--model '': entry 1 is empty"),
+        ("small, ", UsageError, "entry 2 is empty"),
+        ("small,deep,small", UsageError, "'small' has the very weights of 'small'; name each model once"),
+        ("small,again/small", UsageError, "'again/small' has the very weights of 'small'"),
+        ("small,gone", ModelError, "--model 'gone': no such folder"),
+        ("small,no/where", FetchError, "no/where"),
+    ],
+)
+def test_an_entry_that_is_wrong_is_named(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, error: type[Exception], part: str
+) -> None:
+    monkeypatch.chdir(models)
+    with pytest.raises(error) as caught:
+        found(named, tmp_path)
+    assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["sentence-transformers/all-MiniLM-L6-v2"], ["all-MiniLM-L6-v2"]),
+        (["BAAI/bge-small", "thenlper/gte-small"], ["bge-small", "gte-small"]),
+        (["one/small", "other/small", "one/big"], ["one/small", "other/small", "one/big"]),
+        (["/a/models/one", "/b/models/one"], ["a/models/one", "b/models/one"]),
+        (["/models/one", "/x/models/one"], ["//models/one", "x/models/one"]),
+        (["own/one", "/models/own/one"], ["own/one", "models/own/one"]),
+    ],
+)
+def test_short_names_are_as_short_as_they_can_be_and_tell_models_apart(names: list[str], short: list[str]) -> None:
+    kinds = [LOCAL if name.startswith("/") else "Hub" for name in names]
+    checkpoints = [Checkpoint(name, Path(name), name, kind) for name, kind in zip(names, kinds, strict=True)]
+    assert short_names(checkpoints) == short
+
+
+def test_a_search_over_one_model_is_known_by_it_alone_wherever_it_lies(prepared: Callable[..., Prepared]) -> None:
+    one = prepared("small")
+    data = f"{one.splits.fingerprint} 64 tokens, seed 0, by accuracy"
+    assert one.identity == {
+        "task": hashlib.sha256(data.encode()).hexdigest(),
+        "model": one.backbones["small"].checkpoint.sha256,
+        "search space": one.space.written.digest,
+    }
+    assert prepared("again/small").identity == one.identity
+    assert one.space.recipes()[0].keys() == {"learning_rate", "num_train_epochs", "frozen_layers", "augmentation"}
+
+
+def test_a_search_over_several_models_is_known_by_all_of_them(prepared: Callable[..., Prepared]) -> None:
+    both = prepared("small,deep")
+    assert both.models == ["small", "deep"]
+    others = [prepared(model).identity["model"] for model in ("small", "deep,small", "small,third")]
+    assert both.identity["model"] not in others, "in this order, too: the choice between arms has it"
+    assert both.identity["model"] == prepared("small,deep").identity["model"]
+    assert {name: both.identity[name] for name in both.identity if name != "model"} == {
+        "task": hashlib.sha256(f"{both.splits.fingerprint} 64 tokens, seed 0, by accuracy".encode()).hexdigest(),
+        "search space": both.space.written.digest,
+    }
+    assert both.backbone_of({"arm": "deep"}).depth == 5
+    assert prepared("small,deep", max_length=30).identity["model"] != both.identity["model"]

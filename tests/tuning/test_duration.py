@@ -1,0 +1,62 @@
+"""The time that is left for searching is what the last steps do not need, by what like trainings took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from automl.params import Params
+from automl.records import State, Trial
+from automl.tuning import duration
+from tests.tuning.records import a_trial
+
+PLAIN = Params(num_train_epochs=2, per_device_train_batch_size=10)
+
+
+def ended(seconds: float, pace: float = 100.0, **more: Any) -> Trial:
+    return a_trial(0, 0.5, seconds=seconds, examples_per_second=pace, **more)
+
+
+def test_a_training_takes_as_long_as_its_like_and_one_of_a_new_kind_as_long_as_the_longest() -> None:
+    like = [ended(2.0), ended(4.0), ended(3.0), ended(99.0, state=State.PRUNED)]
+    assert duration.training(like, [ended(50.0)]) == 3.0
+    assert duration.training([], [ended(5.0), ended(50.0)]) == 50.0
+    assert duration.training([], []) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        (PLAIN, 200),
+        (Params(**{**PLAIN.model_dump(), "min_steps": 50}), 500),
+        (PLAIN.model_copy(update={"max_steps": 3}), 30),
+    ],
+)
+def test_examples_are_those_of_the_epochs_and_at_least_of_the_least_steps(params: Params, expected: int) -> None:
+    assert duration.examples(params, 95) == expected
+
+
+def test_the_last_steps_are_answers_and_two_lessons_side_by_side_where_there_are_workers() -> None:
+    done = [(PLAIN, ended(9.0))]
+    lesson, answer = 200 / 100 + 1, 100 / 300 + 1
+    one = duration.last_steps(PLAIN, done, members=4, rows=100, workers=1)
+    two = duration.last_steps(PLAIN, done, members=4, rows=100, workers=2)
+    assert one == pytest.approx(duration.CAREFUL * (4 * answer + 2 * lesson))
+    assert two == pytest.approx(duration.CAREFUL * (2 * answer + lesson))
+
+
+def test_further_rows_are_answered_for_and_make_no_lesson_longer() -> None:
+    done = [(PLAIN, ended(9.0))]
+    more = duration.last_steps(PLAIN, done, 4, 100, 2, unlabelled=600) - duration.last_steps(PLAIN, done, 4, 100, 2)
+    assert more == pytest.approx(duration.CAREFUL * 2 * 600 / 300)
+
+
+def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads() -> None:
+    head = (Params(technique="features"), ended(0.1, pace=1e6))
+    upper = (PLAIN.model_copy(update={"frozen_layers": 4}), ended(3.0, pace=500))
+    deep = (PLAIN, ended(9.0, pace=100))
+    slow = duration.last_steps(PLAIN, [head, upper, deep], 1, 100, 1)
+    assert slow == duration.last_steps(PLAIN, [deep], 1, 100, 1)
+    assert duration.last_steps(PLAIN, [head, upper], 1, 100, 1) < slow
+    assert duration.last_steps(PLAIN, [head], 1, 100, 1) == 0.0
