@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from automl.backbones import Backbone
 from automl.data.batches import encode
 from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
@@ -65,19 +66,32 @@ def finish(
     kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
+        **_about(study, prepared, shipped.backbone),
+        **as_facts(verdict),
+        **told(shipped),
+        "test": asdict(test),
+        "test_reads": study.facts["test"]["reads"],
+        "baselines": _tested(simple, prepared),
+        "original": None if kept is None else _original_facts(kept, prepared),
+        "winner": _winner(verdict, prepared),
+        "trials": _ends(trials),
+        "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
+        "interrupted": interrupted,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    progress.emit(PhaseStarted(f"writing {prepared.output}"))
+    write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
+    return result
+
+
+def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, Any]:
+    """What was searched over, with what, and where everything is."""
+    request = prepared.request
+    return {
         "study": study.name,
         "task": prepared.task.name,
         "metric": prepared.kind.metric,
-        **as_facts(verdict),
-        "test": asdict(test),
-        "baselines": _tested(simple, prepared),
-        "trials": _ends(trials),
-        "seconds": round(time.monotonic() - started, 1),
         "model_dir": str(prepared.output),
-        "winner": _winner(verdict, prepared),
-        **told(shipped),
-        "original": None if kept is None else _original_facts(kept, prepared),
-        "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "audit": str(prepared.folder / AUDIT),
         "warm_start": study.facts.get(WARM_START, []),
         "domain_adaptation": adaptation_of(study, backbone),
@@ -86,18 +100,13 @@ def finish(
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),
         "max_length": backbone.max_length,
-        "seed": prepared.request.seed,
+        "seed": request.seed,
         "data": describe_data(prepared),
         "stand_in": prepared.task.stand_in,
-        "test_reads": study.facts["test"]["reads"],
-        "budget": prepared.request.budget,
-        "interrupted": interrupted,
+        "budget": request.budget,
         "versions": versions(),
-        "command": prepared.request.command,
+        "command": request.command,
     }
-    progress.emit(PhaseStarted(f"writing {prepared.output}"))
-    write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
-    return result
 
 
 def _winner(verdict: Verdict, prepared: Prepared) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from automl.selection.audit import Finding, audit, write_audit
 from automl.selection.best import best_trial
-from automl.selection.choose import Standing, finalists, rank, weaker
-from automl.selection.compare import Difference, differences, not_distinguishable_from
+from automl.selection.choose import Standing, finalists, rank
+from automl.selection.compare import Difference, differences
 from automl.selection.estimate import Estimate, estimate
 from automl.selection.evidence import Evidence, gather
 
@@ -19,8 +19,6 @@ __all__ = [
     "estimate",
     "finalists",
     "gather",
-    "not_distinguishable_from",
     "rank",
-    "weaker",
     "write_audit",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,11 +55,6 @@ def differences(
     weights = draw_weights(len(labels), samples, seed)
     compared = [_difference(labels, winner, name, other, metric, confidence, weights) for name, other in others.items()]
     return [difference for difference in compared if difference is not None]
-
-
-def not_distinguishable_from(differences: Iterable[Difference]) -> list[str]:
-    """Names of those that the winner is not better than by more than chance, in the order given."""
-    return [difference.name for difference in differences if not difference.told_apart]
 
 
 def _difference(

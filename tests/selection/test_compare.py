@@ -5,7 +5,7 @@ import pytest
 
 from automl.errors import DataError
 from automl.metrics import METRICS
-from automl.selection import differences, not_distinguishable_from
+from automl.selection import differences
 from tests.selection.studies import said_with, study
 
 
@@ -14,7 +14,7 @@ def test_names_those_that_may_be_as_good(metric: str) -> None:
     evidence = study(2, [0.85, 0.84, 0.6], rows=300, labels=3)
     others = {"close": evidence.probabilities[1], "far": evidence.probabilities[2], "itself": evidence.probabilities[0]}
     found = differences(evidence.labels, evidence.probabilities[0], others, metric)
-    assert not_distinguishable_from(found) == ["close", "itself"]
+    assert [one.name for one in found if not one.told_apart] == ["close", "itself"]
     for difference in found:
         expected = evidence.score(0, metric) - METRICS[metric](evidence.labels, others[difference.name].argmax(-1)[0])
         assert difference.value == pytest.approx(expected, abs=1e-6)

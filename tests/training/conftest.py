@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,10 +54,8 @@ def backbone_setup(found: checkpoint.Checkpoint, study_data: StudyData) -> Backb
     return BackboneSetup({"pretrained": found}, data, used, text_start=1)
 
 
-@pytest.fixture(scope="module")
-def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
-    """A worker's, on fold 0 of that task with the words that occur, in a new folder."""
-    folder = tmp_path_factory.mktemp("trials")
+def setup_for(found: checkpoint.Checkpoint, study_data: StudyData, folder: Path) -> WorkerSetup:
+    """A worker's, on that task with the words that occur."""
     return WorkerSetup(
         backbones={TINY: backbone_setup(found, study_data)},
         kind="classification",
@@ -67,3 +66,9 @@ def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory:
         cache=folder / "cache",
         precision="float32",
     )
+
+
+@pytest.fixture(scope="module")
+def setup(found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory) -> WorkerSetup:
+    """In a new folder, with fold 0 to hold out."""
+    return setup_for(found, study_data, tmp_path_factory.mktemp("trials"))

@@ -9,34 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from automl.models import checkpoint
 from automl.models.shape import settled
 from automl.params import Params
 from automl.training.averaging import greedy_average, mean_tensors
-from automl.training.data import StudyData
 from automl.training.distillation import restored
 from automl.training.keep import read_tensors
 from automl.training.loop import predict_logits
 from automl.training.worker import TrialWorker, WorkerSetup
-from tests.training.conftest import LABELS, TINY, backbone_setup
+from tests.training.conftest import TINY
 
 PARAMS = Params(learning_rate=5e-3, num_train_epochs=6, per_device_train_batch_size=8, frozen_layers=1)
 Tensors = Mapping[str, torch.Tensor]
 
 
 @pytest.fixture(scope="module")
-def worker(
-    found: checkpoint.Checkpoint, study_data: StudyData, tmp_path_factory: pytest.TempPathFactory
-) -> TrialWorker:
-    setup = WorkerSetup(
-        backbones={TINY: backbone_setup(found, study_data)},
-        kind="classification",
-        label_names=LABELS,
-        checkpoints=tmp_path_factory.mktemp("trials"),
-        threads=1,
-        device="cpu",
-        precision="float32",
-    )
+def worker(setup: WorkerSetup) -> TrialWorker:
     return TrialWorker(setup)
 
 

@@ -23,9 +23,9 @@ from automl.training.data import StudyData, TrainingData
 from automl.training.distillation import STUDENT, student_params, targets
 from automl.training.keep import read_logits, write_logits
 from automl.training.loop import predict_logits
-from automl.training.worker import TrialWorker, WorkerSetup
+from automl.training.worker import TrialWorker
 from tests.tiny import make_rows
-from tests.training.conftest import LABELS, TINY, TRAIN, backbone_setup
+from tests.training.conftest import LABELS, TINY, TRAIN, setup_for
 
 KIND = kind_of("classification")
 FURTHER, KNOWN = 100, 20  # texts without a label, and how many of them are labelled ones once more
@@ -47,17 +47,7 @@ WITH_HEADS = {
 
 
 def worker_for(found: checkpoint.Checkpoint, study_data: StudyData, folder: Path) -> TrialWorker:
-    setup = WorkerSetup(
-        backbones={TINY: backbone_setup(found, study_data)},
-        kind="classification",
-        label_names=LABELS,
-        checkpoints=folder,
-        threads=1,
-        device="cpu",
-        cache=folder / "cache",
-        precision="float32",
-    )
-    return TrialWorker(setup)
+    return TrialWorker(setup_for(found, study_data, folder))
 
 
 @pytest.fixture(scope="module")
