@@ -359,3 +359,9 @@ def test_what_comes_next_depends_on_the_record_alone(search: Any, cut: int) -> N
     while resumed.start() is not None:
         resumed.end(len(resumed.trials) - 1, 0.5)
     assert len(resumed.trials) == budget or policy.next(resumed.trials, len(resumed.trials) / budget) is None
+
+
+def test_while_the_race_waits_no_more_is_tried_than_leaves_it_room() -> None:
+    policy = a_policy(2, budget=2, recipes=())
+    assert policy.next([a_trial(0)], 0.5) is None, "the second of two trials belongs to the other fold"
+    assert policy.next([a_trial(0, 0.8)], 0.5) == Job(RACE, CELLS[1], {"rate": 0.0}, 0)
