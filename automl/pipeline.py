@@ -38,7 +38,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         NothingUsable: no trial was completed.
     """
     from automl.tuning.budget import Budget
-    from automl.tuning.forecast import Forecast
+    from automl.tuning.duration import Forecast
     from automl.tuning.plan import Search
     from automl.tuning.policy import make_policy
     from automl.tuning.warm_start import in_order

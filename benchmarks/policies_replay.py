@@ -14,7 +14,7 @@ from automl.study import Study, study_in_memory
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.curves import Recorded, Table, nearest_in
-from automl.tuning.forecast import Forecast
+from automl.tuning.duration import Forecast
 from automl.tuning.plan import Search
 from automl.tuning.policy import SEARCH, Job, Policy, make_policy
 from automl.tuning.simulate import Usage, Workers, simulate

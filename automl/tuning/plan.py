@@ -13,8 +13,8 @@ from automl.spaces import BoundSpace
 from automl.study import Study
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
+from automl.tuning.duration import Forecast
 from automl.tuning.finals import Finals
-from automl.tuning.forecast import Forecast
 from automl.tuning.kept import forget_models, forget_states
 from automl.tuning.orders import Order
 from automl.tuning.policy import RACE, Job, Policy

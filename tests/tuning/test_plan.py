@@ -18,8 +18,8 @@ from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
+from automl.tuning.duration import Forecast
 from automl.tuning.finals import REHEARSAL, STUDENT
-from automl.tuning.forecast import Forecast
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
 from automl.tuning.policy import MOST_PAUSED, RACE, SEARCH, make_policy
