@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from automl.tuning.warm_start import Taken
 
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
-SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
+SECONDS_A_TEST_ROW = 0.006  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
 
 def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:

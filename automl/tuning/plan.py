@@ -163,7 +163,8 @@ class Search:
             self._progress.emit(Notice("info", self._why_racing(trials)))
         params = job.params
         if params is None:
-            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
+            arms = self._policy.open_arms(configurations(trials))
+            params = self._proposer.propose([arm for arm in arms if arm])
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
@@ -177,7 +178,9 @@ class Search:
         why = "that share of the budget is used"
         if self._budget.reached(trials):
             why = f"one has reached the target of {self._budget.target:g}"
-        elif self._policy.settled(found):
+        elif self._policy.exhausted(found):
+            why = "so few held-out rows cannot tell more of them apart"
+        elif not self._policy.open_arms(found):
             why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
         entrants = len(self._policy.admitted(found, 1))
         return (

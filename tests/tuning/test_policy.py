@@ -157,14 +157,35 @@ def test_when_the_sampler_finds_nothing_better_for_long_the_race_begins_early() 
     policy = a_policy()
     trials = [a_trial(number, 0.9, params=recipe) for number, recipe in enumerate(RECIPES)]
     trials += [a_trial(3 + number, 0.5) for number in range(PATIENCE)]
-    assert not policy.settled(configurations(trials[:-1]))
     assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
-    assert policy.settled(configurations(trials))
     race = policy.next(trials, 0.0)
     assert race is not None
     assert race.stage == RACE
     better = [*trials[:-1], a_trial(len(trials) - 1, 0.95)]
-    assert not policy.settled(configurations(better))
+    assert policy.next(better, 0.0) == Job(SEARCH, FIRST)
+
+
+def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_others() -> None:
+    policy = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), arms=("a", "b"))
+    first = [a_trial(n, 0.7, params={"arm": "a", "rate": n}) for n in range(3)]
+    a = [*first, *(a_trial(3 + n, 0.5, params={"arm": "a", "rate": 3 + n}) for n in range(PATIENCE))]
+    b = a_trial(len(a), 0.9, params={"arm": "b", "rate": 0})
+    assert policy.open_arms(configurations([*a[:-1], b])) == ["a", "b"]
+    assert policy.open_arms(configurations([*a, b])) == ["b"]
+    running = replace(b, state=State.RUNNING, value=None)
+    waiting = policy.next([*a, running], 0.1)
+    assert waiting is not None
+    assert waiting.stage == RACE, "while b is unknown, and no more of a is to be tried"
+
+
+def test_no_more_are_tried_than_the_held_out_rows_can_rank() -> None:
+    policy = replace(a_policy(recipes=()), held_out=20)
+    trials = [a_trial(number, number / 100) for number in range(10)]  # ever better ones
+    assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
+    race = policy.next(trials, 0.0)
+    assert race is not None
+    assert race.stage == RACE
+    assert replace(policy, held_out=0).next(trials, 0.0) == Job(SEARCH, FIRST)
 
 
 def test_models_that_can_no_longer_win_are_not_kept() -> None:
@@ -221,7 +242,7 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     assert worthwhile(a=0.5, b=0.7, c=0.8) == ["a", "b", "c"]
     assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
     assert worthwhile(a=0.8, b=0.8, c=0.8) == ["a"], "what ties is decided by cost"
-    policy = replace(policy, resolution=0.1)
+    policy = replace(policy, held_out=25)  # a standard error of 0.1
     assert worthwhile(a=0.5, b=0.54, c=0.6) == ["a", "c"], "by more than chance may give"
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
     assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
@@ -232,8 +253,8 @@ def test_after_a_small_fold_the_best_of_each_technique_races() -> None:
     trials = [a_trial(n, 0.9 - n / 100, params={"arm": "quick", "rate": n}) for n in range(9)]
     trials += [a_trial(9, 0.5, params={"arm": "slow"}), a_trial(10, 0.4, params={"arm": "slow", "rate": 1})]
     found = configurations(trials)
-    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), resolution=COARSE / 2)
-    coarse = replace(exact, resolution=COARSE)
+    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), held_out=COARSE)
+    coarse = replace(exact, held_out=COARSE - 1)
     assert [one.number for one in exact.admitted(found, 1)] == [0, 1, 2, 3]
     assert [one.number for one in coarse.admitted(found, 1)] == [0, 9, 1, 2]
     leading = coarse.leader(found)
