@@ -191,10 +191,13 @@ class Policy:
         """The best of those that came furthest in the race; None where nothing was completed.
 
         A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
+        Nor does it where one who is on the way, and has most of it behind, is ahead so far.
         """
         for place in range(len(self.cells), 0, -1):
-            ranked = self._ranked(found, place)
-            if len(ranked) >= FEWEST_ENTRANTS or (ranked and not self._on_the_way(found, place)):
+            ranked, coming = self._ranked(found, place), self._on_the_way(found, place)
+            if len(ranked) < FEWEST_ENTRANTS and coming:
+                continue
+            if ranked and not any(self._ahead_of(ranked[0], rival, place) for rival in coming):
                 return ranked[0]
         return None
 
@@ -211,13 +214,20 @@ class Policy:
                     kept |= {trial.number for trial in one.trials.values()}
         return kept
 
-    def _on_the_way(self, found: Sequence[Configuration], place: int) -> bool:
-        """Whether one that is to be trained in the cells up to this place has yet to end there."""
-        return any(
-            not one.complete([cell]) and not one.lost(cell)
+    def _on_the_way(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """Those that are to be trained in the cells up to this place, and have yet to end there."""
+        coming = {
+            one.number: one
             for before, cell in enumerate(self.cells[1:place], start=1)
             for one in self.admitted(found, before)
-        )
+            if not one.complete([cell]) and not one.lost(cell)
+        }
+        return list(coming.values())
+
+    def _ahead_of(self, best: Configuration, rival: Configuration, place: int) -> bool:
+        """Whether a rival was better where both were trained, over more than half of the cells up to this place."""
+        shared = [cell for cell in self.cells[:place] if rival.complete([cell])]
+        return 2 * len(shared) > place and rival.worth(shared) > best.worth(shared)
 
     def _ranked(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
         """All that were completed in so many cells, the best first."""

@@ -145,6 +145,18 @@ def test_where_the_whole_race_broke_the_best_before_it_leads() -> None:
     assert leader(a_policy()) is None
 
 
+def test_the_slow_one_that_is_ahead_of_all_is_not_beaten_for_coming_late() -> None:
+    policy = a_policy(recipes=())
+    quick = [a_trial(n, 0.7) for n in range(2)]
+    quick += [a_trial(10 * n + place, 0.7, of=n, cell=CELLS[place]) for n in range(2) for place in range(1, 5)]
+    slow = [a_trial(30, 0.6), *(a_trial(30 + place, 0.9, of=30, cell=CELLS[place]) for place in range(1, 4))]
+    assert leader(policy, *quick, *slow[:3]) == 30, "time is up, and by three cells of five it is the best"
+    assert leader(policy, *quick, *slow) == 30
+    assert leader(policy, *quick, *slow[:2]) == 0, "two cells are too few"
+    lost = replace(slow[3], state=State.PRUNED, value=None)
+    assert leader(policy, *quick, *slow[:3], lost) == 0
+
+
 def test_a_late_comer_does_not_undo_a_race_that_was_run() -> None:
     trials = [a_trial(0, 0.8), a_trial(1, 0.9)]
     for place, cell in enumerate(CELLS[1:]):
