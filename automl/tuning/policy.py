@@ -20,8 +20,8 @@ SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
-COARSE = 100  # held-out rows, below which one fold cannot rank techniques
-RANKED_A_ROW = 1 / 2  # configurations; the best of more would be that by chance
+COARSE = 100  # held-out rows, below which one fold cannot rank techniques, nor many configurations
+RANKED_A_ROW = 1 / 2  # configurations, there; the best of more would be that by chance
 PATIENCE = 12  # of a technique in a row, none of which came near its best, after which trying more hardly pays
 MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
@@ -61,6 +61,11 @@ class Policy:
     held_out: int = 0
 
     @property
+    def coarse(self) -> bool:
+        """Whether a cell has too few rows to tell much."""
+        return 0 < self.held_out < COARSE
+
+    @property
     def resolution(self) -> float:
         """Standard error of a value in one cell, at most: that of a share of rows, as accuracy is."""
         return math.sqrt(0.25 / self.held_out) if self.held_out else 0.0
@@ -94,8 +99,10 @@ class Policy:
         job = job or self._race(found)
         if job is None and used < self._room_for_search(MORE_SEARCH_SHARE):
             job = self._search(found)  # and what is found so joins the race
-        if job is None and any(trial.state is State.RUNNING for trial in trials):
-            job = self._ahead(found)  # a worker would else wait for it to end
+        if job is None and any(trial.state is State.RUNNING for trial in trials):  # a worker would else wait for it
+            job = self._ahead(found)
+            if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.exhausted(found):
+                job = Job(SEARCH, self.cells[0])  # of a technique that may yet turn out to be worth it
         return job
 
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
@@ -116,8 +123,8 @@ class Policy:
         return [arm for arm in self.worthwhile(found) if not self._settled(arm, found)]
 
     def exhausted(self, found: Sequence[Configuration]) -> bool:
-        """Whether they are as many as the held-out rows can rank."""
-        return bool(self.held_out) and len(found) >= max(self.held_out * RANKED_A_ROW, 2 * len(self.arms))
+        """Whether they are as many as few held-out rows can rank."""
+        return self.coarse and len(found) >= max(self.held_out * RANKED_A_ROW, 2 * len(self.arms))
 
     def _settled(self, arm: str, found: Sequence[Configuration]) -> bool:
         """Whether the last `PATIENCE` configurations that the sampler proposed of it all ended below its best three."""
@@ -237,7 +244,7 @@ class Policy:
     def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
         """Who comes first to the cell at this place: the best, and after one small fold the best of each technique."""
         ranked = self._ranked(found, place)
-        if place > 1 or not 0 < self.held_out < COARSE:
+        if place > 1 or not self.coarse:
             return ranked
         champions = {self.arm_of(one.params): one for one in reversed(ranked)}.values()
         return sorted(ranked, key=lambda one: one not in champions)  # stable: the better ones first

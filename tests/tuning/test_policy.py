@@ -185,9 +185,12 @@ def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_o
     assert policy.open_arms(configurations([*a[:-1], b])) == ["a", "b"]
     assert policy.open_arms(configurations([*a, b])) == ["b"]
     running = replace(b, state=State.RUNNING, value=None)
-    waiting = policy.next([*a, running], 0.1)
-    assert waiting is not None
-    assert waiting.stage == RACE, "while b is unknown, and no more of a is to be tried"
+    trials = [*a, running]
+    while (job := policy.next(trials, 0.1)) and job.stage == RACE:  # b is unknown, and no more of a is to be tried
+        trials.append(a_trial(len(trials), 0.5, of=job.configuration, cell=job.cell, params=job.params))
+    assert job == Job(SEARCH, FIRST), "an idle worker costs nothing: it may try b, before that is known to be worth it"
+    assert len(trials) > len(a) + 4
+    assert policy.next(trials, SEARCH_SHARE) is None
 
 
 def test_no_more_are_tried_than_the_held_out_rows_can_rank() -> None:
