@@ -47,7 +47,7 @@ def plan(place: Workplace, older: Run) -> str:
 
 @pytest.fixture(scope="module")
 def newer(place: Workplace, plan: str) -> Run:
-    run = place.run("--warm-start", budget=4, seed=1, study_name="newer")
+    run = place.run("--warm-start", budget=7, seed=1, study_name="newer")
     assert (run.code, run.errors) == (0, "")
     return run
 
@@ -94,7 +94,7 @@ def test_a_study_goes_on_with_what_it_took_when_it_began(place: Workplace, newer
     more = place.run(budget=14, study_name="older")  # which may have a better one now
     assert more.code == 0, more.errors
     for flag in ([], ["--warm-start"]):
-        again = place.run(*flag, budget=5, seed=1, study_name="newer")
+        again = place.run(*flag, budget=8, seed=1, study_name="newer")
         assert (again.code, again.errors) == (0, "")
         assert again.result["warm_start"] == newer.result["warm_start"]
         assert notices(again) == notices(newer)
