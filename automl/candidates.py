@@ -30,21 +30,29 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """All that there is evidence of, by name. A refit has that of the single model, whose training it repeats."""
+    """All that there is evidence of, by name. A refit has that of the single model, whose training it repeats.
+
+    Args:
+        unheard: whether there is a student whose rehearsal had no time.
+    """
 
     named: Mapping[str, Candidate]
     labels: np.ndarray  # [rows of the fold]
     metric: str
     seed: int
+    unheard: bool = False
 
     @property
     def preferred(self) -> str:
-        """The first of the preferred that no plain candidate is better than by more than chance."""
+        """The first of the preferred that no plain candidate is better than by more than chance.
+
+        Without evidence of its own, a student that learned from all models comes before one that repeats a single one.
+        """
         for name in PREFERRED[:-1]:
             rivals = [rival for rival in self.named if rival not in (name, ENSEMBLE)]
             if name in self.named and not any(self.lead(rival, name).told_apart for rival in rivals):
                 return name
-        return PREFERRED[-1]
+        return STUDENT if self.unheard else REFIT
 
     def lead(self, one: str, other: str) -> Difference:
         """What one is better by than another on the same rows, with its interval."""
@@ -80,7 +88,8 @@ def gather_candidates(finals: Finals, prepared: Prepared) -> Candidates:
         made = finals.lesson(name) is not None
         if made and lesson is not None and lesson.get("kept", 2) > 1:  # else it is one of the models
             named[name] = candidate(_said(lesson))
-    return Candidates(named, labels, kind.metric, prepared.request.seed)
+    unheard = STUDENT not in named and finals.lesson(STUDENT) is not None
+    return Candidates(named, labels, kind.metric, prepared.request.seed, unheard)
 
 
 def _said(facts: Mapping[str, Any]) -> np.ndarray:

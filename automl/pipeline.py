@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from automl.tuning.warm_start import Taken
 
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
-SECONDS_A_TEST_ROW = 0.009  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
+SECONDS_A_TEST_ROW = 0.006  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
 
 
 def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:
@@ -37,6 +37,8 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     Raises:
         NothingUsable: no trial was completed.
     """
+    from automl.tuning.budget import Budget
+    from automl.tuning.duration import Forecast
     from automl.tuning.plan import Search
     from automl.tuning.policy import make_policy
     from automl.tuning.warm_start import in_order
@@ -65,15 +67,21 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             study,
             prepared.space,
             policy,
-            budget=request.budget,
+            budget=Budget(
+                request.budget,
+                deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
+                target=request.target,
+            ),
             progress=progress,
-            checkpoints=prepared.folder / CHECKPOINTS,
-            rows=len(prepared.splits.labelled),
-            unlabelled=len(unlabelled_rows(prepared)),
-            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
-            target=request.target,
             facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
-            deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
+            forecast=Forecast(
+                prepared.space,
+                policy,
+                rows=len(prepared.splits.labelled),
+                unlabelled=len(unlabelled_rows(prepared)),
+                workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
+            ),
+            checkpoints=prepared.folder / CHECKPOINTS,
         )
         with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
             baselines = beside.submit(measured_baselines, prepared)

@@ -79,6 +79,7 @@ class Prepared:
     backbones: Mapping[str, Backbone]  # by their short names, in the order of the request
     unlabelled: tuple[str, ...] = ()  # further texts, for the last lesson and domain adaptation
     translators: Translators | None = None  # of back_translation
+    left_out: tuple[str, ...] = ()  # in words: techniques that so few rows are not enough for
 
     def backbone_of(self, optuna_params: Mapping[str, Any]) -> Backbone:
         """The encoder that a configuration trains."""
@@ -142,7 +143,7 @@ def prepare(request: Request) -> Prepared:
             f"--study-name {request.study_name!r}: it also names a folder; use letters, digits and . _ - (not first)"
         )
     _require_resources(request)
-    space = load_space(request.search_space)
+    written = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
     kind = kind_of(task.kind, request.metric)
     choices = Choices(
@@ -154,6 +155,7 @@ def prepare(request: Request) -> Prepared:
         request.group_column,
     )
     splits = make_splits(task, kind, choices)
+    space = written.for_rows(len(splits.labelled))
     backbones = find_backbones(
         request.model,
         space,
@@ -170,6 +172,11 @@ def prepare(request: Request) -> Prepared:
         backbones,
         _unlabelled(request, splits),
         _translators(request, space),
+        tuple(
+            f"{arm.name} is not tried: it is for {arm.min_rows} labelled rows and more"
+            for arm in written.arms
+            if arm not in space.arms
+        ),
     )
     _require_augmenters(prepared)
     largest = max(one.weights_bytes for one in backbones.values())

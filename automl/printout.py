@@ -83,6 +83,7 @@ def plan_text(prepared: Prepared) -> str:
         ),
         f"Space     {prepared.space.written.name}, {len(distributions)} params searched",
         *(f"  {name:<{width}}{_range(distribution)}" for name, distribution in distributions.items()),
+        *(f"  {line}" for line in prepared.left_out),
         f"Study     {prepared.study_name}, budget {request.budget} trials; model goes to {prepared.output}",
         *(f"Taken     {one}" for one in planned_warm_start(prepared)),
         "First configurations",

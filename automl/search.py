@@ -253,6 +253,8 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
     with own_stdout() as stdout, make_progress(json=as_json, stream=stdout if as_json else None) as progress:
         if prepared.task.stand_in:
             progress.emit(Notice("warning", prepared.task.stand_in))
+        for line in prepared.left_out:
+            progress.emit(Notice("info", line))
         result = search(prepared, progress, started=started)
         progress.emit(ResultReady(result))
     if not as_json:

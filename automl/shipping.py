@@ -106,6 +106,8 @@ def _plain_form(
     made = finals.lesson(chosen)
     name, file = (SINGLE, first.facts) if made is None else (chosen, made)
     evidence = f" (on fold {first.facts['fold']}: {candidates})" if len(candidates.named) > 1 else ""
+    if name == STUDENT and candidates.unheard:
+        evidence = " (it had no rehearsal: time was up)"
     return Shipped(
         winner,
         name,

@@ -53,7 +53,8 @@ def made_up(preset: str, count: int, seed: int, *, cells: int = 3) -> Table:
             curves.append(_curve(rising, float(seconds)))
         recorded.append(Recorded(params, tuple(curves)))
     text = presets()[preset].read_text(encoding="utf-8")
-    return Table({"task": "made up", "search_space": text, "depths": {"made up": DEPTH}}, tuple(recorded))
+    facts = {"task": "made up", "rows": 1000, "search_space": text, "depths": {"made up": DEPTH}}
+    return Table(facts, tuple(recorded))
 
 
 def _curve(values: list[float], seconds: float) -> Curve:

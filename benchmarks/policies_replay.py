@@ -11,8 +11,10 @@ from automl.progress import TrialEnded
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study, study_in_memory
+from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.curves import Recorded, Table, nearest_in
+from automl.tuning.duration import Forecast
 from automl.tuning.plan import Search
 from automl.tuning.policy import SEARCH, Job, Policy, make_policy
 from automl.tuning.simulate import Usage, Workers, simulate
@@ -162,13 +164,10 @@ def replay(
             study,
             known.space,
             policy,
-            budget=budget,
+            budget=Budget(budget, deadline=until if until < math.inf else None, clock=clock),
             progress=watch,
             facts={},
-            rows=known.table.facts.get("rows", 0),
-            workers=workers.count,
-            deadline=until if until < math.inf else None,
-            clock=clock,
+            forecast=Forecast(known.space, policy, rows=known.table.facts.get("rows", 0), workers=workers.count),
         )
         usage = simulate(search, study, known.find, clock, workers, until=until)
         return Replay(tuple(watch.moments), usage, len(study.trials()))

@@ -13,6 +13,7 @@ import numpy as np
 
 SIZES = ((1000, 300.0), (100, 120.0))  # training rows, seconds a run
 QUICK_SIZES = ((40, 40.0),)  # they only show that it runs
+UNUSED = 2000  # at most, of the training rows that a run did not get
 ROWS_A_LABEL = 2  # at least: every competitor cuts validation rows from its own
 
 Row = dict[str, str]
@@ -58,12 +59,7 @@ def subsample(cell: Cell, seed: int) -> list[Row]:
     Texts that stand in the test rows, and repeated ones, are left out first: some competitors would drop them, others
     would learn them.
     """
-    seen = {_key(row["text"]) for row in read_rows(cell.data / "test.jsonl")}
-    pool: list[Row] = []
-    for row in read_rows(cell.data / "train.jsonl"):
-        if _key(row["text"]) not in seen:
-            seen.add(_key(row["text"]))
-            pool.append(row)
+    pool = _pool(cell)
     labels = np.array([row["label"] for row in pool])
     rng = np.random.default_rng([seed, cell.rows])
     chosen = [
@@ -71,6 +67,17 @@ def subsample(cell: Cell, seed: int) -> list[Row]:
         for label, count in shares(Counter(labels.tolist()), cell.rows).items()
     ]
     return [pool[index] for index in rng.permutation(np.concatenate(chosen))]
+
+
+def unused(cell: Cell, rows: Sequence[Row], seed: int) -> list[Row]:
+    """Training rows that a run did not get, drawn as those were: what its estimate speaks of.
+
+    Test rows are often of another kind than training rows. What a search says of unseen rows it can only say of rows
+    like its own.
+    """
+    used = {_key(row["text"]) for row in rows}
+    rest = [row for row in _pool(cell) if _key(row["text"]) not in used]
+    return [rest[index] for index in np.random.default_rng([seed, len(rest)]).permutation(len(rest))[:UNUSED]]
 
 
 def shares(counts: Mapping[str, int], rows: int) -> dict[str, int]:
@@ -94,6 +101,17 @@ def shares(counts: Mapping[str, int], rows: int) -> dict[str, int]:
 def fingerprint(*parts: object) -> str:
     """Changes with whatever changes a run's outcome but is not told by its record."""
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
+def _pool(cell: Cell) -> list[Row]:
+    """The training rows, each once, without those of the test rows."""
+    seen = {_key(row["text"]) for row in read_rows(cell.data / "test.jsonl")}
+    pool: list[Row] = []
+    for row in read_rows(cell.data / "train.jsonl"):
+        if _key(row["text"]) not in seen:
+            seen.add(_key(row["text"]))
+            pool.append(row)
+    return pool
 
 
 def _key(text: str) -> str:

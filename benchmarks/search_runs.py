@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.engine_crew import THREADS_VARIABLES
-from benchmarks.search_cells import Cell, Row, read_rows, write_rows
+from benchmarks.search_cells import Cell, Row, read_rows, unused, write_rows
 from benchmarks.search_process import Ended, run_limited
 from benchmarks.search_rivals import OUTCOME, Order
 from benchmarks.search_setfit import MENDED
@@ -82,8 +82,12 @@ def run(turn: Turn) -> Record:
             return record | {"test": None, "stopped": KILLED}
         if ended.code != 0:
             raise CompetitorFailed(f"{turn.competitor} ended with code {ended.code}:\n{ended.errors}")
-        told = _told_by_ours(ended, turn.cell.limit) if turn.competitor == OURS else _told_by_rival(folder / "model")
-        return record | {"test": _score(folder / "model", turn)} | told
+        record["test"] = _score(folder / "model", turn, turn.cell.data / "test.jsonl")
+        if turn.competitor != OURS:
+            return record | _told_by_rival(folder / "model")
+        write_rows(folder / "unused.jsonl", unused(turn.cell, turn.rows, turn.seed))
+        record["unused"] = _score(folder / "model", turn, folder / "unused.jsonl")
+        return record | _told_by_ours(ended, turn.cell.limit)
 
 
 def _prepare(turn: Turn, folder: Path) -> list[str]:
@@ -135,11 +139,11 @@ def _number(score: Any) -> float:
     return float(score["value"] if isinstance(score, Mapping) else score)
 
 
-def _score(model: Path, turn: Turn) -> float:
-    """Accuracy on all test rows, by a fresh process of this interpreter."""
+def _score(model: Path, turn: Turn, rows: Path) -> float:
+    """Accuracy on all rows of a file, by a fresh process of this interpreter."""
     command: Sequence[str] = [
         sys.executable,
-        *("-m", "benchmarks.search_score", str(model), str(turn.cell.data / "test.jsonl")),
+        *("-m", "benchmarks.search_score", str(model), str(rows)),
     ]
     done = subprocess.run(command, env=turn.environment, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -15,6 +15,7 @@ HEADS = (
     *("validation - test", "seconds", "tried", ""),
 )
 NONE = ("no run", "not installed")
+ROWS = {"test": "test rows", "unused": "unused training rows"}
 CLAIM = 0.005  # a claimed test score that is farther from the benchmark's own is told
 
 
@@ -49,25 +50,29 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
     return statistics.mean(values), error
 
 
-def honesty(records: Sequence[Record]) -> dict[str, float] | None:
-    """How far estimates are from test scores: mean and error of the difference, and how often the interval covers."""
-    told = [record for record in records if record["test"] is not None and record.get("estimate")]
+def honesty(records: Sequence[Record], of: str = "test") -> dict[str, float] | None:
+    """How far estimates are from scores: mean and error of the difference, and how often the interval covers.
+
+    Args:
+        of: "test", or "unused" for further rows of the kind that was learned from.
+    """
+    told = [record for record in records if record.get(of) is not None and record.get("estimate")]
     if not told:
         return None
-    difference, error = mean_and_error([record["estimate"]["value"] - record["test"] for record in told])
-    covered = [record["estimate"]["low"] <= record["test"] <= record["estimate"]["high"] for record in told]
+    difference, error = mean_and_error([record["estimate"]["value"] - record[of] for record in told])
+    covered = [record["estimate"]["low"] <= record[of] <= record["estimate"]["high"] for record in told]
     return {"runs": len(told), "difference": difference, "error": error, "covered": statistics.mean(covered)}
 
 
 def honesty_lines(records: Sequence[Record]) -> list[str]:
     """In words: estimates of every competitor that gives them, and claimed test scores that are not ours."""
     lines = []
-    for name in COMPETITORS:
-        if told := honesty([record for record in records if record["competitor"] == name]):
+    for name, (of, rows) in product(COMPETITORS, ROWS.items()):
+        if told := honesty([record for record in records if record["competitor"] == name], of):
             difference = _points(told["difference"], told["error"])
             lines.append(
-                f"{name}: estimate - test {difference} points over {told['runs']:.0f} runs; "
-                f"the interval covers the test score in {told['covered']:.0%}"
+                f"{name}: estimate - score on {rows} {difference} points over {told['runs']:.0f} runs; "
+                f"the interval covers it in {told['covered']:.0%}"
             )
     for record in records:
         claimed, test = record.get("claimed_test"), record["test"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks import search
-from benchmarks.search_cells import Cell, read_rows, shares, subsample, write_rows
+from benchmarks.search_cells import Cell, read_rows, shares, subsample, unused, write_rows
 from benchmarks.search_plot import plot
 from benchmarks.search_process import run_limited
 from benchmarks.search_rivals import OUTCOME, Order, Tally, read_data, stop_at
@@ -50,6 +51,17 @@ def test_a_subsample_is_the_same_for_all_and_holds_no_test_text(data: Path) -> N
     everything = Counter(row["label"] for row in read_rows(data / "train.jsonl"))
     drawn = Counter(row["label"] for row in rows)
     assert drawn["positive"] / 100 == pytest.approx(everything["positive"] / everything.total(), abs=0.03)
+
+
+def test_unused_rows_are_training_rows_that_a_run_did_not_get(data: Path) -> None:
+    cell = Cell(data, 100, 1.0)
+    rows = subsample(cell, seed=0)
+    rest = [row["text"] for row in unused(cell, rows, seed=0)]
+    pool = {row["text"] for row in read_rows(data / "train.jsonl")} - {
+        row["text"] for row in read_rows(data / "test.jsonl")
+    }
+    assert not set(rest) & {row["text"] for row in rows}
+    assert len(rest) == len(set(rest)) == len({text.casefold() for text in pool}) - 100
 
 
 def test_every_label_gets_two_rows_and_the_others_pay_for_it() -> None:
@@ -234,9 +246,11 @@ def test_honesty_counts_estimates_and_intervals_and_names_other_claims() -> None
     assert told is not None
     assert told == pytest.approx({"runs": 3, "difference": 0.02, "error": 0.0577, "covered": 1 / 3}, rel=0.01)
     estimates, claim = honesty_lines(records)
-    assert estimates.startswith("ours: estimate - test 2.0 ± 5.8 points over 3 runs")
+    assert estimates.startswith("ours: estimate - score on test rows 2.0 ± 5.8 points over 3 runs")
     assert "subsample 1, ours: claims 0.7400 on test, scored 0.7000" in claim
     assert honesty(records[4:]) is None
+    further = honesty([records[0] | {"unused": 0.83}, *records[1:]], of="unused")
+    assert further == pytest.approx({"runs": 1, "difference": -0.01, "error": math.nan, "covered": 1}, nan_ok=True)
 
 
 def test_the_plot_names_its_axes_and_all_who_ran(tmp_path: Path) -> None:

@@ -205,6 +205,16 @@ def test_a_study_over_a_preset_only_gives_what_params_takes(name, quiet_optuna):
     assert seen == {arm.name for arm in space.arms}
 
 
+def test_a_technique_is_left_out_below_its_rows(tmp_path):
+    text = "name: x\ntechniques:\n  a: {params: {optim: adamw}}\n"
+    space = write_space(tmp_path, f"{text}  b: {{min_rows: 300, params: {{{FLOAT}}}}}\n")
+    alone = write_space(tmp_path, text)
+    assert [arm.name for arm in space.for_rows(299).arms] == ["a"]
+    assert [arm.name for arm in space.for_rows(300).arms] == ["a", "b"]
+    assert space.for_rows(299).digest == alone.digest, "what is searched is the same"
+    assert space.for_rows(300).digest == space.digest != alone.digest
+
+
 def test_two_arms_may_give_one_param_different_choices_and_bounds_in_a_database(tmp_path, quiet_optuna):
     one, other = (
         f"    params:\n      augmentation: {{type: categorical, choices: [{choices}]}}\n"
@@ -431,7 +441,12 @@ REFUSED_IN_TECHNIQUES = [
     ("lora_r: 4", "", 7, "lora_r is shared by all techniques on line 3; keep it there"),
     ("learning_rat: 1e-4", "", 7, "unknown param learning_rat; did you mean learning_rate?"),
     ("learning_rate: {type: float, low: 1e-3, high: 1e-4}", "recipes: [{learning_rate: 9}]", 7, "swap them"),
-    (FLOAT, "recipe: []", 8, "technique full: unknown key recipe; did you mean recipes?; allowed: description, params"),
+    (
+        FLOAT,
+        "recipe: []",
+        8,
+        "technique full: unknown key recipe; did you mean recipes?; allowed: description, min_rows, params",
+    ),
     (FLOAT, "params: {optim: adamw}", 8, "params is given twice, first on line 6"),
     (FLOAT, "description: [a]", 8, "description: not one line of text"),
     (FLOAT, "recipes: {learning_rate: 1e-4}", 8, "recipes: should be a list of configurations, such as"),
@@ -476,6 +491,20 @@ def test_one_wrong_thing_in_a_technique_is_one_problem_at_its_line(space_file, p
             f"name: x\ntechniques:\n  a.b: {{params: {{{FLOAT}}}}}",
             3,
             "technique a.b: its name should be 1 to 40 letters",
+        ),
+        (
+            "name: x\ntechniques:\n  a: {min_rows: 5, params: {optim: adamw}}",
+            3,
+            "the first technique is for any number of rows",
+        ),
+        *(
+            (
+                "name: x\ntechniques:\n  a: {params: {optim: adamw}}\n  b:\n    params: {optim: adamw}\n"
+                f"    min_rows: {few}",
+                6,
+                "technique b: min_rows",
+            )
+            for few in ("0", "1.5", "many", "true", "[3]")
         ),
         (f"name: x\ntechniques:\n  '': {{params: {{{FLOAT}}}}}", 3, "its name should be 1 to 40 letters"),
         ("name: x\ntechniques:\n  a: {}", 3, "technique a: should be a mapping that is not empty"),

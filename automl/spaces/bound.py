@@ -99,6 +99,10 @@ class BoundSpace:
         """The name of the encoder that a trial of this space trains."""
         return self._arm(self.arm_of(optuna_params)).model
 
+    def depth_of(self, optuna_params: Mapping[str, Any]) -> int:
+        """The layers of that encoder."""
+        return self._arm(self.arm_of(optuna_params)).depth
+
     def params(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
         """A trial's params by their plain names, with what the space fixes: all that is not at the default of Params.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,12 +12,12 @@ import yaml
 
 from automl.errors import SpaceError
 from automl.spaces.entry import Entry, read_params, read_value
-from automl.spaces.nodes import Report, compose, entries, keyed, line_of, nearest, one_line, shown
+from automl.spaces.nodes import Entries, Report, compose, entries, keyed, line_of, nearest, one_line, scalar, shown
 from automl.spaces.param import Param
 from automl.spaces.space import Arm, SearchSpace
 
 _KEYS = ("name", "description", "params", "techniques", "recipes")
-_ARM_KEYS = ("description", "params", "recipes")
+_ARM_KEYS = ("description", "min_rows", "params", "recipes")
 _ARM_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")  # no dot: Optuna knows its params as arm.param
 
 
@@ -52,6 +53,9 @@ def _space(root: yaml.Node, report: Report) -> SearchSpace:
     if "techniques" in found:
         written = entries(found["techniques"][1], "techniques: ", report)
         arms = tuple(_arm(arm, key, node, shared, report) for arm, (key, node) in written.items())
+        if arms and arms[0].min_rows:
+            first, _ = next(iter(written.values()))
+            report(first, "the first technique is for any number of rows; remove its min_rows")
     return SearchSpace(name, description, _valid(shared), arms)
 
 
@@ -68,7 +72,19 @@ def _arm(name: str, key: yaml.Node, node: yaml.Node, shared: Mapping[str, Entry]
             line = line_of(shared[param].node)
             report(entry.node, f"{param} is shared by all techniques on line {line}; keep it there, or in each of them")
     recipes = _recipes(found["recipes"][1], {**shared, **own}, report) if "recipes" in found else ()
-    return Arm(name, one_line(found, "description", report), _valid(own), recipes)
+    return Arm(name, one_line(found, "description", report), _valid(own), recipes, _min_rows(found, place, report))
+
+
+def _min_rows(found: Entries, place: str, report: Report) -> int:
+    if "min_rows" not in found:
+        return 0
+    node = found["min_rows"][1]
+    with contextlib.suppress(ValueError):
+        value = scalar(node)
+        if type(value) is int and value >= 1:
+            return value
+    report(node, f"{place}min_rows {shown(node.value)} should be a whole number of labelled rows, from 1")
+    return 0
 
 
 def _recipes(node: yaml.Node, known: Mapping[str, Entry], report: Report) -> tuple[Mapping[str, Any], ...]:

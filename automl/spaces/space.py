@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from automl.spaces.bound import BoundArm, BoundSpace
@@ -16,13 +16,16 @@ from automl.spaces.param import Param
 class Arm:
     """One technique with params of its own, those that all arms share left out.
 
-    `recipes` are configurations to try besides the default one: param -> value, of type layers as shares of the depth.
+    Args:
+        recipes: configurations to try besides the default one: param -> value, of type layers as shares of the depth.
+        min_rows: labelled rows, below which it is not tried.
     """
 
     name: str
     description: str = ""
     params: tuple[Param, ...] = ()
     recipes: tuple[Mapping[str, Any], ...] = ()
+    min_rows: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,13 +38,17 @@ class SearchSpace:
     name: str
     description: str
     shared: tuple[Param, ...]
-    arms: tuple[Arm, ...]  # at least one; cheap ones first
+    arms: tuple[Arm, ...]  # at least one; cheap ones first, and the first one for any number of rows
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of what is searched: free of comments, layout, order of params, name and descriptions."""
         arms = [[arm.name, _content(arm.params), [dict(recipe) for recipe in arm.recipes]] for arm in self.arms]
         return hashlib.sha256(json.dumps([_content(self.shared), arms], sort_keys=True).encode()).hexdigest()
+
+    def for_rows(self, rows: int) -> SearchSpace:
+        """The space without the arms that so few labelled rows are not enough for."""
+        return replace(self, arms=tuple(arm for arm in self.arms if arm.min_rows <= rows))
 
     def over(self, depths: Mapping[str, int]) -> BoundSpace:
         """The space for these encoders; arms and params have names of their own for each where they are several.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,10 +83,19 @@ class TrialWorker:
         arguments = {name: value for name, value in order.items() if name != "job"}
         if order["job"] == "trial":
             yield from self.run(**arguments)
+        elif order["job"] == "wait":
+            yield from self.wait()
         else:
             methods: dict[str, Callable[..., dict[str, Any]]]
             methods = {"answer": self.answer, "teach": self.teach, "average": self.average}
-            yield {**methods[order["job"]](**arguments), "final": True}
+            yield {**methods[order["job"]](**arguments), "worker": os.getpid(), "final": True}
+
+    def wait(self) -> Generator[dict[str, Any], None, None]:
+        """Do nothing, until it is closed; each report comes later than the one before."""
+        for seconds in chain((0.05, 0.1, 0.2, 0.5), repeat(1.0)):
+            time.sleep(seconds)
+            self._free_since = time.time()
+            yield {}
 
     def run(
         self,

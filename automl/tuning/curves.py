@@ -63,8 +63,8 @@ class Recorded:
 class Table:
     """Recorded configurations, and `facts` about them all.
 
-    Of the facts a replay reads "search_space", the YAML text of the space that configurations were drawn from, and
-    "depths", the layers of each encoder by its short name.
+    Of the facts a replay reads "search_space", the YAML text of the space that configurations were drawn from, "rows",
+    the labelled ones, and "depths", the layers of each encoder by its short name.
     """
 
     facts: Mapping[str, Any]
@@ -76,7 +76,7 @@ class Table:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "space.yaml"
             file.write_text(self.facts["search_space"], encoding="utf-8")
-            return load_space(str(file)).over(self.facts["depths"])
+            return load_space(str(file)).for_rows(self.facts["rows"]).over(self.facts["depths"])
 
 
 def write_table(path: Path, table: Table) -> None:

@@ -4,22 +4,67 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from automl.params import Params
 from automl.records import State, Trial
+from automl.spaces import BoundSpace
+from automl.training.distillation import NOT_EXPRESSIBLE, student_params
+from automl.tuning.configurations import configuration_of, configurations
+from automl.tuning.policy import Job, Policy
 
 ANSWER_SPEED = 3.0  # rows that a model answers for in the time that it trains on one
 STEP_OVERHEAD = 1.0  # seconds that a last step takes besides: a model is copied, files are written
-CAREFUL = 1.15  # trainings of one kind differ by about so much
+CAREFUL = 1.2  # trainings of one kind differ by about so much
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Seconds of what a search has yet to do.
+
+    Args:
+        rows: of the study, all labelled ones.
+        unlabelled: further rows, which the winner's models will answer for.
+        workers: that run at once, as far as is known.
+    """
+
+    space: BoundSpace
+    policy: Policy
+    rows: int = 0
+    unlabelled: int = 0
+    workers: int = 1
+
+    def training(self, job: Job, trials: Sequence[Trial]) -> float:
+        """By what the same configuration took, or else those of its technique."""
+        if job.configuration is not None:
+            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
+        else:
+            open_arms = self.policy.open_arms(configurations(trials))
+            wanted = [self.space.arm_of(job.params)] if job.params else open_arms[-1:]
+            like = [trial for trial in trials if self.space.arm_of(trial.params) in wanted]
+        return training(like, trials)
+
+    def last_steps(self, trials: Sequence[Trial]) -> float:
+        """After the race, for the one who leads it now."""
+        leader = self.policy.leader(configurations(trials))
+        if leader is None:
+            return 0.0
+        depth, student = self.space.depth_of(leader.params), student_params(Params(**self.space.params(leader.params)))
+        done = [(Params(**self.space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
+        speed = pace(student, done, depth)
+        return last_steps(student, speed, len(leader.trials), self.rows, self.workers, self.unlabelled)
 
 
 def training(like: Iterable[Trial], others: Iterable[Trial] = ()) -> float:
-    """Seconds of a further training, by completed ones that are like it; without any, by the longest of the others."""
-    seconds = [float(trial.facts["seconds"]) for trial in like if trial.state is State.COMPLETE]
+    """Seconds of a further training, by completed ones that are like it; without any, by the longest of the others.
+
+    A worker's first trial waits until it is there; that comes but once.
+    """
+    seconds = [_busy(trial) for trial in like if trial.state is State.COMPLETE]
     if seconds:
         return median(seconds)
-    return max((float(trial.facts["seconds"]) for trial in others if trial.state is State.COMPLETE), default=0.0)
+    return max((_busy(trial) for trial in others if trial.state is State.COMPLETE), default=0.0)
 
 
 def examples(params: Params, rows: int) -> int:
@@ -28,9 +73,26 @@ def examples(params: Params, rows: int) -> int:
     return params.per_device_train_batch_size * (params.max_steps or max(steps, params.min_steps))
 
 
+def pace(student: Params, trials: Sequence[tuple[Params, Trial]], depth: int) -> float:
+    """Examples a second of a student, by trials that trained as many layers, or in proportion to those; 0: unknown.
+
+    What contrastive training counts are texts of pairs, which it encodes once more for its head: it is a last resort.
+
+    Args:
+        trials: completed ones, and their params.
+        depth: layers of the encoder.
+    """
+    known = [(params, float(trial.facts["examples_per_second"])) for params, trial in trials]
+    plain = [one for one in known if one[0].technique not in NOT_EXPRESSIBLE]
+    trained = plain or [one for one in known if one[0].technique == "contrastive"]
+    as_deep = [speed for params, speed in trained if params.frozen_layers <= student.frozen_layers]
+    layers = max(depth - student.frozen_layers, 1)
+    return median(as_deep or [speed * (depth - params.frozen_layers) / layers for params, speed in trained] or [0.0])
+
+
 def last_steps(
     student: Params,
-    trials: Sequence[tuple[Params, Trial]],
+    pace: float,
     members: int,
     rows: int,
     workers: int,
@@ -40,22 +102,18 @@ def last_steps(
 
     Args:
         student: how it is trained.
-        trials: completed ones and their params, from whose pace its own is read.
+        pace: its examples a second; 0: nothing is known.
         members: that have yet to answer.
         rows: of the study, labelled ones.
         workers: that work at once.
         unlabelled: further rows to answer for; a lesson is not longer for them.
     """
-    trained = [(params, float(trial.facts["examples_per_second"])) for params, trial in trials if _is_trained(params)]
-    as_deep = [pace for params, pace in trained if params.frozen_layers <= student.frozen_layers]
-    if not trained:
+    if not pace:
         return 0.0
-    pace = median(as_deep) if as_deep else min(pace for _, pace in trained)
     answering = members * ((rows + unlabelled) / (ANSWER_SPEED * pace) + STEP_OVERHEAD) / min(workers, max(members, 1))
     lesson = examples(student, rows) / pace + STEP_OVERHEAD
     return CAREFUL * (answering + lesson * (2 if workers == 1 else 1))
 
 
-def _is_trained(params: Params) -> bool:
-    """Whether an encoder was trained: the pace of a head on cached states says nothing of others."""
-    return params.technique != "features"
+def _busy(trial: Trial) -> float:
+    return float(trial.facts.get("busy_seconds") or trial.facts["seconds"])

@@ -8,6 +8,8 @@ from typing import Any
 
 WORKER_RESTARTS = 2  # a worker that died (killed, out of memory) is replaced and its order carried out again this often
 
+WAIT = "wait"  # the job of a worker that there is nothing for at the moment: its end is no one's
+
 
 @dataclass(frozen=True)
 class Order:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from automl.params import Params
 from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialReported, TrialStarted
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
-from automl.training.distillation import student_params
-from automl.tuning import duration
+from automl.tuning.budget import Budget
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
+from automl.tuning.duration import Forecast
 from automl.tuning.finals import Finals
+from automl.tuning.kept import forget_models, forget_states
 from automl.tuning.orders import Order
 from automl.tuning.policy import RACE, Job, Policy
 from automl.tuning.proposals import Proposer
@@ -29,14 +28,9 @@ class Search:
     """Asks the policy for trials within the budget, feeds the study their reports, and ends each of them once.
 
     Args:
-        budget: trials to start in the study's whole life, pruned and failed ones included.
         facts: recorded in every trial before it runs (fingerprints, versions).
+        forecast: how long things take, where time is limited.
         checkpoints: folder in which stopped trainings leave their states, of which those of use are kept.
-        rows: of the study, all labelled ones.
-        unlabelled: further rows, which the winner's models will answer for.
-        workers: that run at once, as far as is known; time is estimated with it.
-        deadline: on the clock of `time.monotonic`, seconds; None is no limit.
-        target: value at which nothing new is tried any more.
     """
 
     def __init__(
@@ -45,24 +39,20 @@ class Search:
         space: BoundSpace,
         policy: Policy,
         *,
-        budget: int,
+        budget: Budget,
         progress: Progress,
         facts: Mapping[str, Any],
+        forecast: Forecast | None = None,
         checkpoints: Path | None = None,
-        rows: int = 0,
-        unlabelled: int = 0,
-        workers: int = 1,
-        deadline: float | None = None,
-        target: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._study = study
         self._space, self._arm_of = space, space.arm_of
         self._policy = policy
+        self._budget = budget
         self._progress = progress
         self._facts = facts
-        self._began, self._deadline, self._clock = clock(), deadline, clock
-        self._budget = budget
+        self._forecast = forecast or Forecast(space, policy)
+        self._checkpoints = checkpoints
         trials = study.trials()
         self._started = sum(trial.state is not State.WAITING for trial in trials)
         self._proposer = Proposer(space, policy.seed, trials)
@@ -72,9 +62,6 @@ class Search:
                 self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
-        self._target = target
-        self._checkpoints, self._workers = checkpoints, workers
-        self._rows, self._unlabelled = rows, unlabelled
         self._racing = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
@@ -83,22 +70,20 @@ class Search:
     @property
     def stopping(self) -> bool:
         """No trial is to be started, and running ones are to be given back."""
-        late = self._deadline is not None and self._clock() >= self._deadline
-        if (self.interrupted or late) and not self._announced:
+        stopping = self.interrupted or self._budget.late
+        if stopping and not self._announced:
             self._announced = True
             why = "interrupted (once more aborts)" if self.interrupted else "time is up"
             self._progress.emit(Notice("warning", f"{why}: running trials are given back, the best so far is exported"))
-        return self.interrupted or late
+        return stopping
 
     @property
     def used(self) -> float:
-        """Share of the budget that is used up: of trials, or of the time, whichever is further."""
-        trials = self._started / self._budget
-        if self._target_reached(self._study.trials()):
+        """Share of the budget that is used up."""
+        trials = self._study.trials()
+        if self._budget.reached(trials):
             return 1.0
-        if self._deadline is None:
-            return trials
-        return max(trials, (self._clock() - self._began) / max(self._deadline - self._reserve() - self._began, 1e-9))
+        return self._budget.used(self._started, lambda: self._forecast.last_steps(trials))
 
     @property
     def running(self) -> bool:
@@ -111,7 +96,7 @@ class Search:
         trials = self._study.trials()
         if any(trial.state is State.WAITING for trial in trials):
             return False
-        if self._started < self._budget and self._policy.next(trials, self.used) is not None:
+        if self._started < self._budget.trials and self._policy.next(trials, self.used) is not None:
             return False
         finals = self._last_steps()
         return finals is None or not finals.open
@@ -150,7 +135,7 @@ class Search:
         self._started += 1
         shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            shown, self._clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
+            shown, self._budget.clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, shown))
@@ -167,7 +152,7 @@ class Search:
         return Order(f"trial {trial.number}", trial.number, payload)
 
     def _new(self) -> Trial | None:
-        if self._started >= self._budget:
+        if self._started >= self._budget.trials:
             return None
         trials = self._study.trials()
         job = self._policy.next(trials, self.used)
@@ -178,7 +163,8 @@ class Search:
             self._progress.emit(Notice("info", self._why_racing(trials)))
         params = job.params
         if params is None:
-            params = self._proposer.propose(self._policy.worthwhile(configurations(trials)))
+            arms = self._policy.open_arms(configurations(trials))
+            params = self._proposer.propose([arm for arm in arms if arm])
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
         if job.configuration is not None:
             facts["configuration"] = job.configuration
@@ -190,38 +176,21 @@ class Search:
     def _why_racing(self, trials: Sequence[Trial]) -> str:
         found = configurations(trials)
         why = "that share of the budget is used"
-        if self._target_reached(trials):
-            why = f"one has reached the target of {self._target:g}"
-        elif self._policy.settled(found):
+        if self._budget.reached(trials):
+            why = f"one has reached the target of {self._budget.target:g}"
+        elif self._policy.exhausted(found):
+            why = "so few held-out rows cannot tell more of them apart"
+        elif not self._policy.open_arms(found):
             why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
         entrants = len(self._policy.admitted(found, 1))
         return (
             f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
         )
 
-    def _target_reached(self, trials: Sequence[Trial]) -> bool:
-        return self._target is not None and any((trial.value or 0.0) >= self._target for trial in trials)
-
     def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
-        """Whether a training would still end before the last steps have to begin, by what like ones took."""
-        if self._deadline is None:
-            return True
-        if job.configuration is not None:
-            like = [trial for trial in trials if configuration_of(trial) == job.configuration]
-        else:
-            wanted = [self._arm_of(job.params)] if job.params else self._policy.worthwhile(configurations(trials))[-1:]
-            like = [trial for trial in trials if self._arm_of(trial.params) in wanted]
-        return self._clock() + duration.training(like, trials) <= self._deadline - self._reserve()
-
-    def _reserve(self) -> float:
-        """Seconds that the last steps will take."""
-        trials = self._study.trials()
-        leader = self._policy.leader(configurations(trials))
-        if leader is None:
-            return 0.0
-        done = [(Params(**self._space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
-        student = student_params(Params(**self._space.params(leader.params)))
-        return duration.last_steps(student, done, len(leader.trials), self._rows, self._workers, self._unlabelled)
+        """Whether a training would still end before the last steps have to begin."""
+        forecast = self._forecast
+        return self._budget.has_time_for(lambda: forecast.training(job, trials) + forecast.last_steps(trials))
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
@@ -243,11 +212,7 @@ class Search:
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""
         self._end(number, State.COMPLETE, value, facts)
-        trials = self._study.trials()
-        kept = self._policy.worth_keeping(trials)
-        for trial in trials:
-            if trial.number not in kept and "checkpoint" in trial.facts:
-                Path(trial.facts["checkpoint"]).unlink(missing_ok=True)
+        forget_models(self._policy, self._study.trials())
 
     def prune(self, number: int) -> None:
         """End a trial that was stopped because it is weak."""
@@ -269,7 +234,7 @@ class Search:
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         running = self._running.pop(number)
-        seconds = self._clock() - running.started
+        seconds = self._budget.clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
         self._forget_states()
@@ -279,21 +244,8 @@ class Search:
         return trial
 
     def _forget_states(self, *, promotable: bool = True) -> None:
-        """Remove what stopped trainings left, but for those that will go on, and those that may.
-
-        A worker writes a state when it gets its next order: one that is not there yet is removed the next time.
-        """
-        if self._checkpoints is None:
-            return
-        trials, first = self._study.trials(), self._policy.cells[0]
-        paused = self._policy.paused(configurations(trials)) if promotable else []
-        kept = {one.trials[first].number for one in paused}
-        open_ones = [trial for trial in trials if trial.state in (State.RUNNING, State.WAITING)]
-        for trial in open_ones:
-            kept |= {trial.number, int(trial.facts.get("continues", trial.number))}
-        for path in self._checkpoints.glob("trial-*.state"):
-            if int(path.stem.rpartition("-")[2]) not in kept:
-                path.unlink(missing_ok=True)
+        if self._checkpoints is not None:
+            forget_states(self._checkpoints, self._policy, self._study.trials(), promotable=promotable)
 
 
 @dataclass

@@ -20,8 +20,9 @@ SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
-COARSE = 0.05  # standard error of a value, from which on (below 100 rows) one fold cannot rank techniques
-PATIENCE = 16  # configurations in a row, none of which came near the best, after which trying more hardly pays
+COARSE = 100  # held-out rows, below which one fold cannot rank techniques, nor many configurations
+RANKED_A_ROW = 1 / 2  # configurations, there; the best of more would be that by chance
+PATIENCE = 12  # of a technique in a row, none of which came near its best, after which trying more hardly pays
 MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
 
@@ -46,8 +47,8 @@ class Policy:
         repeats: further cells, after each fold had one, with which the best are known better.
         budget: trials in all, so that the race is cut to what there are; 0 is no bound.
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
-        arms: all techniques, cheap ones first; none where they are equals.
-        resolution: standard error of a value in one cell, at most.
+        arms: all techniques, cheap ones first; one without a name stands for all, where they are equals.
+        held_out: rows of a cell; 0 takes values for exact.
     """
 
     n_folds: int
@@ -56,8 +57,18 @@ class Policy:
     repeats: int = 0
     budget: int = 0
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
-    arms: Sequence[str] = ()
-    resolution: float = 0.0
+    arms: Sequence[str] = ("",)
+    held_out: int = 0
+
+    @property
+    def coarse(self) -> bool:
+        """Whether a cell has too few rows to tell much."""
+        return 0 < self.held_out < COARSE
+
+    @property
+    def resolution(self) -> float:
+        """Standard error of a value in one cell, at most: that of a share of rows, as accuracy is."""
+        return math.sqrt(0.25 / self.held_out) if self.held_out else 0.0
 
     @property
     def finalists(self) -> int:
@@ -82,16 +93,17 @@ class Policy:
             trials: the study's, by number; waiting ones have been started again before.
             used: share of the budget, of trials or time, whichever is further.
         """
-        found = configurations(trials)
-        settled = self.settled(found)
-        if not found or (used < self._room_for_search(SEARCH_SHARE) and not settled):
-            return self._search(found)
-        race = self._race(found)
-        if race is None and used < self._room_for_search(MORE_SEARCH_SHARE) and not settled:
-            return self._search(found)  # and what is found so joins the race
-        if race is None and any(trial.state is State.RUNNING for trial in trials):
-            return self._ahead(found)  # a worker would else wait for it to end
-        return race
+        found, job = configurations(trials), None
+        if not found or used < self._room_for_search(SEARCH_SHARE):
+            job = self._search(found)
+        job = job or self._race(found)
+        if job is None and used < self._room_for_search(MORE_SEARCH_SHARE):
+            job = self._search(found)  # and what is found so joins the race
+        if job is None and any(trial.state is State.RUNNING for trial in trials):  # a worker would else wait for it
+            job = self._ahead(found)
+            if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.exhausted(found):
+                job = Job(SEARCH, self.cells[0])  # of a technique that may yet turn out to be worth it
+        return job
 
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
         """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
@@ -104,20 +116,31 @@ class Policy:
         lead = self.resolution / 2
         return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place]) + lead]
 
-    def settled(self, found: Sequence[Configuration]) -> bool:
-        """Whether the last `PATIENCE` configurations that the sampler proposed all ended below the best three."""
+    def open_arms(self, found: Sequence[Configuration]) -> list[str]:
+        """The arms that the sampler is to propose of: worthwhile ones that may yet have something better."""
+        if self.exhausted(found):
+            return []
+        return [arm for arm in self.worthwhile(found) if not self._settled(arm, found)]
+
+    def exhausted(self, found: Sequence[Configuration]) -> bool:
+        """Whether they are as many as few held-out rows can rank."""
+        return self.coarse and len(found) >= max(self.held_out * RANKED_A_ROW, 2 * len(self.arms))
+
+    def _settled(self, arm: str, found: Sequence[Configuration]) -> bool:
+        """Whether the last `PATIENCE` configurations that the sampler proposed of it all ended below its best three."""
         first = self.cells[0]
-        ended = [one for one in found if one.trials[first].state not in (State.RUNNING, State.WAITING)]
+        alike = [one for one in found if self.arm_of(one.params) == arm]
+        ended = [one for one in alike if one.trials[first].state not in (State.RUNNING, State.WAITING)]
         recipes = {_key(recipe) for recipe in self.recipes}
         proposed = [one for one in ended if _key(one.params) not in recipes][-PATIENCE:]
         ranked = sorted((one for one in ended if one.complete([first])), key=lambda one: one.worth([first]))
         best = {one.number for one in ranked[-3:]}
         return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
 
-    def _search(self, found: Sequence[Configuration]) -> Job:
+    def _search(self, found: Sequence[Configuration]) -> Job | None:
         first = self.cells[0]
         tried, known = {_key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
-        worthwhile = self.worthwhile(found) or known
+        worthwhile = self.worthwhile(found)
         for recipe in self.recipes:  # of each technique the first one, and further ones where it has earned them
             arm = self.arm_of(recipe)
             if (arm not in known or arm in worthwhile) and _key(recipe) not in tried:
@@ -125,7 +148,7 @@ class Policy:
         for one, share_above, company in self._stopped(found):
             if stopped_too_early(share_above, company):
                 return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
-        return Job(SEARCH, first)
+        return Job(SEARCH, first) if self.open_arms(found) else None
 
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
         """Those that were stopped while others were tried, the best of their company first."""
@@ -175,10 +198,13 @@ class Policy:
         """The best of those that came furthest in the race; None where nothing was completed.
 
         A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
+        Nor does it where one who is on the way, and has most of it behind, is ahead so far.
         """
         for place in range(len(self.cells), 0, -1):
-            ranked = self._ranked(found, place)
-            if len(ranked) >= FEWEST_ENTRANTS or (ranked and not self._on_the_way(found, place)):
+            ranked, coming = self._ranked(found, place), self._on_the_way(found, place)
+            if len(ranked) < FEWEST_ENTRANTS and coming:
+                continue
+            if ranked and not any(self._ahead_of(ranked[0], rival, place) for rival in coming):
                 return ranked[0]
         return None
 
@@ -195,13 +221,20 @@ class Policy:
                     kept |= {trial.number for trial in one.trials.values()}
         return kept
 
-    def _on_the_way(self, found: Sequence[Configuration], place: int) -> bool:
-        """Whether one that is to be trained in the cells up to this place has yet to end there."""
-        return any(
-            not one.complete([cell]) and not one.lost(cell)
+    def _on_the_way(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
+        """Those that are to be trained in the cells up to this place, and have yet to end there."""
+        coming = {
+            one.number: one
             for before, cell in enumerate(self.cells[1:place], start=1)
             for one in self.admitted(found, before)
-        )
+            if not one.complete([cell]) and not one.lost(cell)
+        }
+        return list(coming.values())
+
+    def _ahead_of(self, best: Configuration, rival: Configuration, place: int) -> bool:
+        """Whether a rival was better where both were trained, over more than half of the cells up to this place."""
+        shared = [cell for cell in self.cells[:place] if rival.complete([cell])]
+        return 2 * len(shared) > place and rival.worth(shared) > best.worth(shared)
 
     def _ranked(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
         """All that were completed in so many cells, the best first."""
@@ -211,7 +244,7 @@ class Policy:
     def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
         """Who comes first to the cell at this place: the best, and after one small fold the best of each technique."""
         ranked = self._ranked(found, place)
-        if place > 1 or self.resolution < COARSE:
+        if place > 1 or not self.coarse:
             return ranked
         champions = {self.arm_of(one.params): one for one in reversed(ranked)}.values()
         return sorted(ranked, key=lambda one: one not in champions)  # stable: the better ones first
@@ -244,8 +277,7 @@ def make_policy(
     """
     own = space.recipes() if recipes is None else recipes
     repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
-    resolution = math.sqrt(0.25 / held_out) if held_out else 0.0  # of a share of rows, as accuracy is
-    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], resolution)
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], held_out)
 
 
 def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -8,6 +8,7 @@ import math
 import os
 import tempfile
 import traceback
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from ray.tune.search import Searcher
 import automl
 from automl.errors import UsageError
 from automl.training.worker import TrialWorker, WorkerSetup
-from automl.tuning.orders import WORKER_RESTARTS, Order
+from automl.tuning.orders import WAIT, WORKER_RESTARTS, Order
 from automl.tuning.plan import Search
 
 OBJECT_STORE_BYTES = 512 * 2**20  # the tokenised rows of a small task are a few MB
@@ -146,6 +147,9 @@ class _Link:
 
     search: Search
     orders: dict[str, Order] = field(default_factory=dict)
+    next: deque[Order] = field(default_factory=deque)  # given by the search to a worker that has yet to be free for it
+    waiting: set[str] = field(default_factory=set)  # Ray's ids of those that have nothing to do
+    workers: int = 0  # that were at work at once
     causes: dict[str, str] = field(default_factory=dict)  # Ray's trial id -> what its worker died of
     fault: Exception | None = None
 
@@ -165,6 +169,31 @@ class _Link:
     @property
     def stopping(self) -> bool:
         return self.fault is not None or self.search.stopping
+
+    def order(self) -> Order | None:
+        """What is to be done next."""
+        if self.stopping:
+            return None
+        return self.next.popleft() if self.next else self.search.ask()
+
+    def begin(self, trial_id: str, order: Order) -> None:
+        """Note whose order it is."""
+        self.orders[trial_id] = order
+        self.workers = max(self.workers, len(self.orders) + len(self.waiting))
+
+    def wait(self, trial_id: str) -> bool:
+        """Whether a worker is there that has nothing to do: Ray would end it, and the next order wait for another."""
+        idle = len(self.orders) + len(self.waiting) < self.workers
+        if idle:
+            self.waiting.add(trial_id)
+        return idle
+
+    def called(self) -> bool:
+        """Whether one that waits is to stop: there is something for it, or never will be."""
+        order = self.order()
+        if order is not None:
+            self.next.append(order)
+        return order is not None or self.stopping or not self.search.running
 
 
 class _Trainable(tune.Trainable):
@@ -202,17 +231,21 @@ class _Searcher(Searcher):
         self._link = link
 
     def suggest(self, trial_id: str) -> Any:
-        with self._link.guard():
-            order = None if self._link.stopping else self._link.search.ask()
-        if order is None:  # for now, where what still runs may bring more to do
-            return None if self._link.search.running and not self._link.stopping else Searcher.FINISHED
-        self._link.orders[trial_id] = order
-        return dict(order.payload)
+        link = self._link
+        with link.guard():
+            order = link.order()
+        if order is not None:
+            link.begin(trial_id, order)
+            return dict(order.payload)
+        if link.stopping or not link.search.running:
+            return Searcher.FINISHED
+        return {"job": WAIT} if link.wait(trial_id) else None  # what still runs may bring more to do
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         order = self._link.orders.pop(trial_id, None)
+        self._link.waiting.discard(trial_id)
         if order is None or self._link.fault is not None:
-            return  # it has ended, or cannot be recorded
+            return  # it has ended, or waited, or cannot be recorded
         with self._link.guard():
             if order.number is None:
                 self._end_step(order.name, trial_id, result or {}, error)
@@ -248,6 +281,9 @@ class _Scheduler(FIFOScheduler):
         self._link = link
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if trial.trial_id in self._link.waiting:
+            with self._link.guard():
+                return TrialScheduler.STOP if self._link.called() else TrialScheduler.CONTINUE
         number = self._link.orders[trial.trial_id].number
         if number is None:  # not a trial
             return TrialScheduler.CONTINUE

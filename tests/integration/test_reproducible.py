@@ -66,9 +66,9 @@ params:
   augmentation: {type: categorical, choices: [none, typos], default: typos}
 """
 KINDS: dict[str, dict[str, Any]] = {
-    "a held-out part, weak ones stopped": {"budget": 12, "folds": 1, "rows": 100},
-    "folds": {"budget": 6, "folds": 3, "rows": 120},
-    "a conditional space": {"budget": 12, "folds": 2, "rows": 120, "space": TECHNIQUES},
+    "a held-out part, weak ones stopped": {"budget": 9, "folds": 1, "rows": 100},
+    "folds": {"budget": 5, "folds": 3, "rows": 120},
+    "a conditional space": {"budget": 8, "folds": 2, "rows": 120, "space": TECHNIQUES},
     "altered, unlabelled and adapted to": {"budget": 3, "folds": 2, "space": TEXTS, "unlabelled": "more.txt"},
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 from automl.progress import Event
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study
+from automl.tuning.budget import Budget
 from automl.tuning.curves import Curve, Point, Recorded, Table, nearest_in
 from automl.tuning.plan import Search
 from automl.tuning.policy import make_policy
@@ -63,7 +64,8 @@ def make_search(
     story = Story(clock)
     recipes = [{"learning_rate": rate} for rate in rates] or space.recipes()
     policy = replace(make_policy(space, n_folds=cells, seed=seed, budget=budget, recipes=recipes), repeats=0)
-    search = Search(study, space, policy, budget=budget, progress=story, facts={}, clock=clock, deadline=until)
+    spent = Budget(budget, deadline=until, clock=clock)
+    search = Search(study, space, policy, budget=spent, progress=story, facts={})
     return search, story, clock
 
 

@@ -37,26 +37,30 @@ def test_examples_are_those_of_the_epochs_and_at_least_of_the_least_steps(params
     assert duration.examples(params, 95) == expected
 
 
+def test_the_wait_for_a_worker_that_starts_is_no_part_of_a_training() -> None:
+    assert duration.training([ended(9.0, busy_seconds=4.0)]) == 4.0
+
+
 def test_the_last_steps_are_answers_and_two_lessons_side_by_side_where_there_are_workers() -> None:
-    done = [(PLAIN, ended(9.0))]
     lesson, answer = 200 / 100 + 1, 100 / 300 + 1
-    one = duration.last_steps(PLAIN, done, members=4, rows=100, workers=1)
-    two = duration.last_steps(PLAIN, done, members=4, rows=100, workers=2)
+    one = duration.last_steps(PLAIN, 100.0, members=4, rows=100, workers=1)
+    two = duration.last_steps(PLAIN, 100.0, members=4, rows=100, workers=2)
     assert one == pytest.approx(duration.CAREFUL * (4 * answer + 2 * lesson))
     assert two == pytest.approx(duration.CAREFUL * (2 * answer + lesson))
+    assert duration.last_steps(PLAIN, 0.0, members=4, rows=100, workers=2) == 0.0
 
 
 def test_further_rows_are_answered_for_and_make_no_lesson_longer() -> None:
-    done = [(PLAIN, ended(9.0))]
-    more = duration.last_steps(PLAIN, done, 4, 100, 2, unlabelled=600) - duration.last_steps(PLAIN, done, 4, 100, 2)
+    more = duration.last_steps(PLAIN, 100.0, 4, 100, 2, unlabelled=600) - duration.last_steps(PLAIN, 100.0, 4, 100, 2)
     assert more == pytest.approx(duration.CAREFUL * 2 * 600 / 300)
 
 
 def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads() -> None:
     head = (Params(technique="features"), ended(0.1, pace=1e6))
+    pairs = (Params(technique="contrastive"), ended(5.0, pace=10))
     upper = (PLAIN.model_copy(update={"frozen_layers": 4}), ended(3.0, pace=500))
     deep = (PLAIN, ended(9.0, pace=100))
-    slow = duration.last_steps(PLAIN, [head, upper, deep], 1, 100, 1)
-    assert slow == duration.last_steps(PLAIN, [deep], 1, 100, 1)
-    assert duration.last_steps(PLAIN, [head, upper], 1, 100, 1) < slow
-    assert duration.last_steps(PLAIN, [head], 1, 100, 1) == 0.0
+    assert duration.pace(PLAIN, [head, pairs, upper, deep], depth=6) == 100
+    assert duration.pace(PLAIN, [head, pairs, upper], depth=6) == pytest.approx(500 * 2 / 6), "six layers, not two"
+    assert duration.pace(PLAIN, [head, pairs], depth=6) == 10
+    assert duration.pace(PLAIN, [head], depth=6) == 0

@@ -16,7 +16,9 @@ from automl.progress import Event, Notice, TrialEnded, TrialReported, TrialStart
 from automl.records import State
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
+from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
+from automl.tuning.duration import Forecast
 from automl.tuning.finals import REHEARSAL, STUDENT
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
@@ -55,12 +57,29 @@ def study() -> Iterator[Study]:
 
 
 def make_search(
-    study: Study, budget: int = 5, *, n_folds: int = 1, repeats: int = 0, space: BoundSpace = SPACE, **options: Any
+    study: Study,
+    budget: int = 5,
+    *,
+    n_folds: int = 1,
+    repeats: int = 0,
+    space: BoundSpace = SPACE,
+    rows: int = 0,
+    checkpoints: Path | None = None,
+    **limits: Any,
 ) -> tuple[Search, Told]:
     told = Told()
     policy = replace(make_policy(space, n_folds=n_folds, seed=7, budget=budget), repeats=repeats)
-    facts = {"versions": "all"}
-    return Search(study, space, policy, budget=budget, progress=told, facts=facts, **options), told
+    search = Search(
+        study,
+        space,
+        policy,
+        budget=Budget(budget, **limits),
+        progress=told,
+        facts={"versions": "all"},
+        forecast=Forecast(space, policy, rows=rows),
+        checkpoints=checkpoints,
+    )
+    return search, told
 
 
 def ask(search: Search) -> int:

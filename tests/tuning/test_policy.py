@@ -145,6 +145,18 @@ def test_where_the_whole_race_broke_the_best_before_it_leads() -> None:
     assert leader(a_policy()) is None
 
 
+def test_the_slow_one_that_is_ahead_of_all_is_not_beaten_for_coming_late() -> None:
+    policy = a_policy(recipes=())
+    quick = [a_trial(n, 0.7) for n in range(2)]
+    quick += [a_trial(10 * n + place, 0.7, of=n, cell=CELLS[place]) for n in range(2) for place in range(1, 5)]
+    slow = [a_trial(30, 0.6), *(a_trial(30 + place, 0.9, of=30, cell=CELLS[place]) for place in range(1, 4))]
+    assert leader(policy, *quick, *slow[:3]) == 30, "time is up, and by three cells of five it is the best"
+    assert leader(policy, *quick, *slow) == 30
+    assert leader(policy, *quick, *slow[:2]) == 0, "two cells are too few"
+    lost = replace(slow[3], state=State.PRUNED, value=None)
+    assert leader(policy, *quick, *slow[:3], lost) == 0
+
+
 def test_a_late_comer_does_not_undo_a_race_that_was_run() -> None:
     trials = [a_trial(0, 0.8), a_trial(1, 0.9)]
     for place, cell in enumerate(CELLS[1:]):
@@ -157,14 +169,38 @@ def test_when_the_sampler_finds_nothing_better_for_long_the_race_begins_early() 
     policy = a_policy()
     trials = [a_trial(number, 0.9, params=recipe) for number, recipe in enumerate(RECIPES)]
     trials += [a_trial(3 + number, 0.5) for number in range(PATIENCE)]
-    assert not policy.settled(configurations(trials[:-1]))
     assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
-    assert policy.settled(configurations(trials))
     race = policy.next(trials, 0.0)
     assert race is not None
     assert race.stage == RACE
     better = [*trials[:-1], a_trial(len(trials) - 1, 0.95)]
-    assert not policy.settled(configurations(better))
+    assert policy.next(better, 0.0) == Job(SEARCH, FIRST)
+
+
+def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_others() -> None:
+    policy = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), arms=("a", "b"))
+    first = [a_trial(n, 0.7, params={"arm": "a", "rate": n}) for n in range(3)]
+    a = [*first, *(a_trial(3 + n, 0.5, params={"arm": "a", "rate": 3 + n}) for n in range(PATIENCE))]
+    b = a_trial(len(a), 0.9, params={"arm": "b", "rate": 0})
+    assert policy.open_arms(configurations([*a[:-1], b])) == ["a", "b"]
+    assert policy.open_arms(configurations([*a, b])) == ["b"]
+    running = replace(b, state=State.RUNNING, value=None)
+    trials = [*a, running]
+    while (job := policy.next(trials, 0.1)) and job.stage == RACE:  # b is unknown, and no more of a is to be tried
+        trials.append(a_trial(len(trials), 0.5, of=job.configuration, cell=job.cell, params=job.params))
+    assert job == Job(SEARCH, FIRST), "an idle worker costs nothing: it may try b, before that is known to be worth it"
+    assert len(trials) > len(a) + 4
+    assert policy.next(trials, SEARCH_SHARE) is None
+
+
+def test_no_more_are_tried_than_the_held_out_rows_can_rank() -> None:
+    policy = replace(a_policy(recipes=()), held_out=20)
+    trials = [a_trial(number, number / 100) for number in range(10)]  # ever better ones
+    assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
+    race = policy.next(trials, 0.0)
+    assert race is not None
+    assert race.stage == RACE
+    assert replace(policy, held_out=0).next(trials, 0.0) == Job(SEARCH, FIRST)
 
 
 def test_models_that_can_no_longer_win_are_not_kept() -> None:
@@ -221,7 +257,7 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     assert worthwhile(a=0.5, b=0.7, c=0.8) == ["a", "b", "c"]
     assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
     assert worthwhile(a=0.8, b=0.8, c=0.8) == ["a"], "what ties is decided by cost"
-    policy = replace(policy, resolution=0.1)
+    policy = replace(policy, held_out=25)  # a standard error of 0.1
     assert worthwhile(a=0.5, b=0.54, c=0.6) == ["a", "c"], "by more than chance may give"
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
     assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
@@ -232,8 +268,8 @@ def test_after_a_small_fold_the_best_of_each_technique_races() -> None:
     trials = [a_trial(n, 0.9 - n / 100, params={"arm": "quick", "rate": n}) for n in range(9)]
     trials += [a_trial(9, 0.5, params={"arm": "slow"}), a_trial(10, 0.4, params={"arm": "slow", "rate": 1})]
     found = configurations(trials)
-    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), resolution=COARSE / 2)
-    coarse = replace(exact, resolution=COARSE)
+    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), held_out=COARSE)
+    coarse = replace(exact, held_out=COARSE - 1)
     assert [one.number for one in exact.admitted(found, 1)] == [0, 1, 2, 3]
     assert [one.number for one in coarse.admitted(found, 1)] == [0, 9, 1, 2]
     leading = coarse.leader(found)

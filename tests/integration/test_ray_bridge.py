@@ -1,0 +1,78 @@
+"""Workers that have nothing to do for a while are there when something comes: no other one has to start."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from automl.prepare import Request, prepare
+from automl.study import study_in_memory
+from automl.training.worker import WorkerSetup
+from automl.tuning import ray_bridge
+from automl.tuning.orders import Order
+from automl.workload import worker_setup
+from tests.integration.conftest import make_workplace
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+STEPS = (8, 800, 300, 300)  # of the trials; the last two are not known before the others have ended
+
+
+class Unread:
+    """A progress that nobody sees."""
+
+    def emit(self, event: object) -> None:
+        pass
+
+
+class Plan:
+    """A search whose second trial is long, and decides what comes after it."""
+
+    interrupted = stopping = False
+
+    def __init__(self) -> None:
+        self.asked, self.workers = 0, dict[int, int]()
+
+    @property
+    def running(self) -> bool:
+        return len(self.workers) < self.asked
+
+    def ask(self) -> Order | None:
+        if self.asked == len(STEPS) or (self.asked == 2 and self.running):
+            return None
+        number, self.asked = self.asked, self.asked + 1
+        params = {"max_steps": STEPS[number], "per_device_train_batch_size": 8}
+        payload = {"job": "trial", "number": number, "model": "tiny", "params": params, "seed": 0, "fold": 0}
+        return Order(f"trial {number}", number, payload)
+
+    def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
+        return True
+
+    def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
+        self.workers[number] = facts["worker"]
+
+    def release(self) -> list[int]:
+        return []
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> Iterator[WorkerSetup]:
+    place = make_workplace(tmp_path)
+    with contextlib.chdir(place.folder), study_in_memory("s") as study:
+        prepared = prepare(Request(task="rows.csv", budget=1, model="model", search_space="space.yaml", offline=True))
+        prepared.folder.mkdir(parents=True)
+        setup = worker_setup(prepared, study, Unread(), "cpu")
+        ((_, backbone),) = setup.backbones.items()
+        yield setup.__class__(**{**vars(setup), "backbones": {"tiny": backbone}})
+
+
+def test_those_who_waited_go_on_with_what_comes(setup: WorkerSetup) -> None:
+    plan: Any = Plan()
+    with ray_bridge.cluster(ray_bridge.Resources(workers=2)) as resources:
+        ray_bridge.run(plan, setup, resources)
+    workers = plan.workers
+    assert workers[0] != workers[1]
+    assert {workers[2], workers[3]} == {workers[0], workers[1]}
