@@ -11,11 +11,11 @@ LABELS = np.arange(400) % 2
 
 
 def candidates(*, unheard: bool = False, **right: float) -> Candidates:
-    """Each by the share of rows that it gets right, the first of them."""
+    """Each by the share of rows that it gets right, other rows for each."""
     named = {}
-    for name, share in right.items():
-        predictions = np.where(np.arange(len(LABELS)) < share * len(LABELS), LABELS, 1 - LABELS)
-        named[name] = Candidate(share, predictions)
+    for number, (name, share) in enumerate(right.items()):
+        is_right = np.random.default_rng(number).permutation(len(LABELS)) < share * len(LABELS)
+        named[name] = Candidate(share, np.where(is_right, LABELS, 1 - LABELS))
     return Candidates(named, LABELS, "accuracy", seed=0, unheard=unheard)
 
 
