@@ -22,6 +22,7 @@ from automl.study import Study, open_study, readable_url
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
+    from automl.tuning.policy import Policy
     from automl.tuning.warm_start import Taken
 
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
@@ -37,13 +38,10 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
     Raises:
         NothingUsable: no trial was completed.
     """
-    from automl.tuning.budget import Budget
-    from automl.tuning.duration import Forecast
-    from automl.tuning.plan import Search
     from automl.tuning.policy import make_policy
     from automl.tuning.warm_start import in_order
     from automl.verdict import measured_baselines
-    from automl.workload import CACHE, CHECKPOINTS, unlabelled_rows
+    from automl.workload import CACHE
 
     request = prepared.request
     if request.storage is None:
@@ -63,26 +61,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             held_out=int((prepared.splits.folds == 0).sum()),
             recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
-        plan = Search(
-            study,
-            prepared.space,
-            policy,
-            budget=Budget(
-                request.budget,
-                deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
-                target=request.target,
-            ),
-            progress=progress,
-            facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
-            forecast=Forecast(
-                prepared.space,
-                policy,
-                rows=len(prepared.splits.labelled),
-                unlabelled=len(unlabelled_rows(prepared)),
-                workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
-            ),
-            checkpoints=prepared.folder / CHECKPOINTS,
-        )
+        plan = _plan(study, policy, prepared, progress, started)
         with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
             baselines = beside.submit(measured_baselines, prepared)
             if not plan.over:
@@ -93,6 +72,35 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         return finish(
             study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
         )
+
+
+def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, started: float) -> Search:
+    from automl.tuning.budget import Budget
+    from automl.tuning.duration import Forecast
+    from automl.tuning.plan import Search
+    from automl.workload import CHECKPOINTS, unlabelled_rows
+
+    request = prepared.request
+    return Search(
+        study,
+        prepared.space,
+        policy,
+        budget=Budget(
+            request.budget,
+            deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
+            target=request.target,
+        ),
+        progress=progress,
+        facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
+        forecast=Forecast(
+            prepared.space,
+            policy,
+            rows=len(prepared.splits.labelled),
+            unlabelled=len(unlabelled_rows(prepared)),
+            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
+        ),
+        checkpoints=prepared.folder / CHECKPOINTS,
+    )
 
 
 def _seconds_after_trials(prepared: Prepared) -> float:
