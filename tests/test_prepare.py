@@ -14,6 +14,7 @@ from automl.backbones import find_backbones, short_names
 from automl.errors import FetchError, ModelError, UsageError
 from automl.models.checkpoint import LOCAL, Checkpoint
 from automl.prepare import Prepared, Request, prepare
+from automl.printout import plan_text
 from automl.spaces import load_space
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_space
 
@@ -138,3 +139,18 @@ def test_a_search_over_several_models_is_known_by_all_of_them(prepared: Callable
     }
     assert both.backbone_of({"arm": "deep"}).depth == 5
     assert prepared("small,deep", max_length=30).identity["model"] != both.identity["model"]
+
+
+def test_a_technique_that_so_few_rows_are_not_enough_for_is_left_out_and_that_is_told(
+    prepared: Callable[..., Prepared], tmp_path: Path
+) -> None:
+    flat = "{learning_rate: {type: float, low: 1.0e-3, high: 5.0e-3}}"
+    space = tmp_path / "techniques.yaml"
+    space.write_text(
+        "name: x\ntechniques:\n  few: {params: {technique: features}}\n"
+        f"  many: {{min_rows: 5000, params: {flat}}}\n  any: {{min_rows: 1, params: {flat}}}\n"
+    )
+    found = prepared("small", search_space=str(space))
+    assert [arm.name for arm in found.space.arms] == ["few", "any"]
+    assert found.left_out == ("many is not tried: it is for 5000 labelled rows and more",)
+    assert "  many is not tried: it is for 5000 labelled rows and more" in plan_text(found).splitlines()
