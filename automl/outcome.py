@@ -15,8 +15,9 @@ from automl.errors import Interrupted, NothingUsable
 from automl.export.card import write_card
 from automl.export.folder import write_folder
 from automl.export.original import Original, probabilities
+from automl.learning_curve import Share, kept_errors
 from automl.metrics import SCORES
-from automl.models.checkpoint import load_tokenizer
+from automl.models.checkpoint import licence, load_tokenizer
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress
@@ -25,6 +26,8 @@ from automl.selection import audit, write_audit
 from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
 from automl.study import Study
+from automl.study.record import RESULT
+from automl.tuning.finals import REFIT, STUDENT
 from automl.tuning.policy import Policy
 from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, judge
@@ -58,7 +61,9 @@ def finish(
     progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
     limit = prepared.request.time_limit
     shipped = choose_shipped(study, policy, prepared, progress, until=started + limit if limit else None)
-    verdict = judge(shipped.winner, study, policy, prepared, simple.predictions, shipped.lost)
+    verdict = judge(
+        shipped.winner, study, policy, prepared, simple.predictions, shipped.lost, _kept(shipped, simple, prepared)
+    )
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
     _write_audit(verdict, prepared)
     backbone, model = shipped.backbone, build(shipped, study, prepared)
@@ -72,6 +77,7 @@ def finish(
         "test": asdict(test),
         "test_reads": study.facts["test"]["reads"],
         "baselines": _tested(simple, prepared),
+        "learning_curve": asdict(simple.curve),
         "original": None if kept is None else _original_facts(kept, prepared),
         "winner": _winner(verdict, prepared),
         "trials": _ends(trials),
@@ -81,7 +87,16 @@ def finish(
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
     write_folder(prepared.output, model, backbone.checkpoint, backbone.max_length, result, write_card(result), kept)
+    study.record(RESULT, {**result, "model_dir": str(prepared.output.resolve())})  # for who reads the database alone
     return result
+
+
+def _kept(shipped: Shipped, simple: SimpleModels, prepared: Prepared) -> Share | None:
+    """Of the errors, what a model keeps that was trained on all rows, where those that were compared had fewer."""
+    if shipped.name not in (STUDENT, REFIT):
+        return None
+    more = len(prepared.splits.labelled) - simple.curve.rows[-1]
+    return kept_errors(simple.curve, more, prepared.request.seed)
 
 
 def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, Any]:
@@ -96,6 +111,7 @@ def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, An
         "warm_start": study.facts.get(WARM_START, []),
         "domain_adaptation": adaptation_of(study, backbone),
         "model": backbone.checkpoint.name,
+        "licence": licence(backbone.checkpoint),
         "models": prepared.models,
         "pipeline": prepared.kind.pipeline,
         "labels": list(prepared.splits.label_names),

@@ -18,7 +18,9 @@ from automl.prepare import RUNS, Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress, StudyStarted
 from automl.records import State
 from automl.selection import best_trial
+from automl.selection.rows import FOLDER, ROWS, write_rows
 from automl.study import Study, open_study, readable_url
+from automl.study.heart import Heart
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
@@ -62,16 +64,17 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
         plan = _plan(study, policy, prepared, progress, started)
-        with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
-            baselines = beside.submit(measured_baselines, prepared)
-            if not plan.over:
-                _run_trials(plan, study, prepared, progress, resumed=len(resumed))
+        with Heart(study, plan.stop):
+            with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
+                baselines = beside.submit(measured_baselines, prepared)
+                if not plan.over:
+                    _run_trials(plan, study, prepared, progress, resumed=len(resumed))
 
-        from automl.outcome import finish
+            from automl.outcome import finish
 
-        return finish(
-            study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
-        )
+            return finish(
+                study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
+            )
 
 
 def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, started: float) -> Search:
@@ -143,6 +146,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
 
 def _record_facts(study: Study, prepared: Prepared) -> None:
     facts = {
+        FOLDER: str(prepared.folder.resolve()),
         "task": prepared.task.name,
         "kind": prepared.kind.name,
         "metric": prepared.kind.metric,
@@ -157,6 +161,7 @@ def _record_facts(study: Study, prepared: Prepared) -> None:
     for name, value in facts.items():
         if study.facts.get(name) != value:
             study.record(name, value)
+    write_rows(prepared.folder / ROWS, prepared.splits)
 
 
 def _taken(study: Study, prepared: Prepared, progress: Progress) -> list[Taken]:
@@ -224,7 +229,7 @@ def _first_interrupt_stops(plan: Search) -> Iterator[None]:
     def stop(signum: int, frame: Any) -> None:
         if plan.interrupted:
             raise KeyboardInterrupt
-        plan.interrupted = True
+        plan.stop()
 
     before = {signum: signal.signal(signum, stop) for signum in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -146,7 +147,7 @@ class State(str, Enum):
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the study has it. `facts` are seed, versions, cost, checkpoint and the like."""
+    """A trial as the study has it: `facts` are seed, versions, cost, checkpoint and the like, times the database's."""
 
     number: int
     state: State
@@ -154,6 +155,8 @@ class Trial:
     value: float | None
     intermediate: Mapping[int, float]
     facts: Mapping[str, Any]
+    started: datetime | None = None
+    ended: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.errors import AutomlError
+from automl.doors import run
 
 if TYPE_CHECKING:
     from automl.prepare import Request
@@ -165,7 +164,10 @@ def command(
     storage: Annotated[
         str | None,
         typer.Option(
-            help="SQLAlchemy URL of the study database. (default: sqlite:///runs/studies.db)", rich_help_panel=OUT
+            help="SQLAlchemy URL of the study database; one with a password is better given in the environment. "
+            "(default: sqlite:///runs/studies.db)",
+            envvar="AUTOML_STORAGE",
+            rich_help_panel=OUT,
         ),
     ] = None,
     study_name: Annotated[
@@ -229,7 +231,7 @@ def command(
         keep_original=keep_original,
         offline=offline,
         stand_in=stand_in,
-        command=shlex.join(["python", "-m", "automl.search", *sys.argv[1:]]),
+        command=_typed(sys.argv[1:]),
     )
     raise typer.Exit(_run(request, as_json=as_json, dry_run=dry_run))
 
@@ -262,17 +264,26 @@ def _run(request: Request, *, as_json: bool, dry_run: bool) -> int:
     return 130 if result["interrupted"] else 0
 
 
+def _typed(arguments: Sequence[str]) -> str:
+    """The command as the user typed it, but for the password of a database: it is recorded and published."""
+    from automl.study import readable_url
+
+    words: list[str] = []
+    for word in arguments:
+        option, equals, value = word.partition("=") if word.startswith("--storage=") else ("", "", word)
+        is_url = bool(equals) or words[-1:] == ["--storage"]
+        words.append(option + equals + (readable_url(value) if is_url else value))
+    return shlex.join(["python", "-m", "automl.search", *words])
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point. Expected errors become one line and an exit code; the rest is a bug and keeps its traceback."""
-    try:
-        app(arguments, prog_name="python -m automl.search")
-    except AutomlError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, BrokenPipeError):  # or whoever read our output is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        print("interrupted: what was recorded is safe, the same command goes on", file=sys.stderr)
-        sys.exit(130)
+    """Entry point."""
+    run(
+        app,
+        "python -m automl.search",
+        arguments,
+        "interrupted: what was recorded is safe, the same command goes on",
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from automl.prepare import Request
+from automl.search import _typed, main
 from automl.search import command as search_command
-from automl.search import main
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_jsonl, write_space
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: refused at once
@@ -298,3 +298,33 @@ def test_the_command_line_and_the_request_agree_on_defaults() -> None:
     for field in dataclasses.fields(Request):
         if field.name in options and field.default is not dataclasses.MISSING:
             assert options[field.name].default == field.default, field.name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--storage", "postgresql+psycopg://me:secret@host/db"], ["--storage=postgresql+psycopg://me:secret@host/db"]],
+)
+def test_the_command_is_recorded_as_it_was_typed_but_for_a_password(arguments: list[str]) -> None:
+    told = _typed(["--task", "my rows.csv", *arguments])
+    assert told.startswith("python -m automl.search --task 'my rows.csv' ")
+    assert "secret" not in told
+    assert "me:***@host/db" in told
+    assert _typed(["--task", "a://b:c@d"]) == "python -m automl.search --task a://b:c@d"
+
+
+@pytest.mark.parametrize("module", ["automl.export", "automl.predict", "automl.dashboard"])
+def test_the_help_of_every_door_is_quick_too(module: str) -> None:
+    heavy = ("torch", "transformers", "ray", "datasets", "streamlit", "optuna", "pandas")
+    script = (
+        "import runpy, sys\n"
+        f"sys.argv = ['{module}', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module('{module}', run_name='__main__')\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
+    assert done.stderr.strip() == "[]"

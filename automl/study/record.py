@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import optuna
 
 IDENTITY = "identity"  # study attribute: what this study is a search over; never changes
+RESULT = "result"  # study attribute: the content of `result.json`, when the search has ended
 
 
 class Study:
@@ -202,4 +203,6 @@ def trial_of(frozen: optuna.trial.FrozenTrial) -> Trial:
         value=frozen.values[0] if frozen.values else None,
         intermediate=frozen.intermediate_values,
         facts=frozen.user_attrs,
+        started=frozen.datetime_start,
+        ended=frozen.datetime_complete,
     )

@@ -14,6 +14,8 @@ from automl.errors import StorageError
 if TYPE_CHECKING:
     import optuna
 
+WRITE_SECONDS, LOOK_SECONDS = 60, 5  # for which a locked file is waited for
+
 
 def readable_url(url: str) -> str:
     """The URL without its password, for people and logs."""
@@ -34,13 +36,16 @@ def open_storage(url: str) -> optuna.storages.RDBStorage:
 
 
 def open_to_read(url: str) -> optuna.storages.RDBStorage | None:
-    """A database that is only read; None where no study was ever recorded. Raises StorageError likewise."""
+    """A database that is only read; None where no study was ever recorded. Raises StorageError likewise.
+
+    A file that someone keeps locked is given up after some seconds: a person waits for it.
+    """
     import optuna
     import sqlalchemy
 
     with _opening(url):
         where = sqlalchemy.engine.make_url(url)
-        options = _engine_options(url) | {"execution_options": {"postgresql_readonly": True}}
+        options = _engine_options(url, LOOK_SECONDS) | {"execution_options": {"postgresql_readonly": True}}
         if _is_sqlite(url) and where.database and not where.database.startswith("file:"):
             if not Path(where.database).exists():
                 return None
@@ -69,8 +74,8 @@ def _opening(url: str) -> Iterator[None]:
         ) from None
 
 
-def _engine_options(url: str) -> dict[str, Any]:
-    return {"connect_args": {"timeout": 60}} if _is_sqlite(url) else {"pool_pre_ping": True}
+def _engine_options(url: str, seconds: float = WRITE_SECONDS) -> dict[str, Any]:
+    return {"connect_args": {"timeout": seconds}} if _is_sqlite(url) else {"pool_pre_ping": True}
 
 
 def _is_sqlite(url: str) -> bool:

@@ -67,13 +67,17 @@ class Search:
         self._announced = False
         self._broken = 0
 
+    def stop(self) -> None:
+        """Start nothing more, and give running trials back; may be called by another thread."""
+        self.interrupted = True
+
     @property
     def stopping(self) -> bool:
         """No trial is to be started, and running ones are to be given back."""
         stopping = self.interrupted or self._budget.late
         if stopping and not self._announced:
             self._announced = True
-            why = "interrupted (once more aborts)" if self.interrupted else "time is up"
+            why = "asked to stop (once more aborts)" if self.interrupted else "time is up"
             self._progress.emit(Notice("warning", f"{why}: running trials are given back, the best so far is exported"))
         return stopping
 
@@ -163,11 +167,13 @@ class Search:
             self._progress.emit(Notice("info", self._why_racing(trials)))
         params = job.params
         if params is None:
-            arms = self._policy.open_arms(configurations(trials))
-            params = self._proposer.propose([arm for arm in arms if arm])
+            params = self._proposer.propose([arm for arm in job.arms if arm])
         facts = {**self._facts, "stage": job.stage, "fold": job.cell.fold, "seed": job.cell.seed}
+        facts["settings"] = self._space.told(params)  # with what the space fixes, for who has the record alone
         if job.configuration is not None:
             facts["configuration"] = job.configuration
+        if job.speculative:
+            facts["speculative"] = True
         if job.continues is not None:
             facts["continues"] = job.continues
         distributions = self._space.distributions(self._arm_of(params))
@@ -178,9 +184,9 @@ class Search:
         why = "that share of the budget is used"
         if self._budget.reached(trials):
             why = f"one has reached the target of {self._budget.target:g}"
-        elif self._policy.exhausted(found):
+        elif self._policy.techniques.exhausted(found):
             why = "so few held-out rows cannot tell more of them apart"
-        elif not self._policy.open_arms(found):
+        elif not self._policy.techniques.open(found):
             why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
         entrants = len(self._policy.admitted(found, 1))
         return (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from automl.errors import StorageError
 from automl.progress import text
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
-from automl.study import PastStudy, past_studies
+from automl.study import Reader
+from automl.study.reader import StudySummary
 from automl.tuning.configurations import Cell, Configuration, configurations
 
 WARM_START = "warm_start"  # the study's fact that says what it took, so that it goes on as it began
@@ -42,13 +45,14 @@ def warm_start(url: str, name: str, facts: Mapping[str, Any], space: BoundSpace)
     Raises:
         StorageError: the database cannot be opened.
     """
-    with past_studies(url) as studies:
+    with contextlib.closing(Reader(url)) as reader:
+        studies = [study for study in reader.studies() if study.is_search]
         own = next((study for study in studies if study.name == name), None)
-        if own is not None and (WARM_START in own.facts or own.trials()):
+        if own is not None and (WARM_START in own.facts or own.trials):
             return recorded(own.facts)
         others = [study for study in studies if study.name != name and study.facts.get("kind") == facts["kind"]]
         others.sort(key=lambda study: _distance(study.facts, facts))  # stable: among equals the newest comes first
-        return _best(others, space)
+        return _best(others, reader, space)
 
 
 def recorded(facts: Mapping[str, Any]) -> list[Taken]:
@@ -66,19 +70,28 @@ def in_order(taken: Iterable[Taken], recipes: Sequence[Mapping[str, Any]]) -> li
     return [*first, *(recipe for recipe in recipes if recipe not in first)]
 
 
-def _best(studies: Iterable[PastStudy], space: BoundSpace) -> list[Taken]:
+def _best(studies: Iterable[StudySummary], reader: Reader, space: BoundSpace) -> list[Taken]:
     """The best of each study in turn. One that is tried anyway takes its place without being named."""
     taken: list[Taken] = []
     known: list[Mapping[str, Any]] = [*space.recipes()]
     for study in studies:
         if len(taken) == MOST:
             break
-        fitting = [one for one in configurations(_completed(study.trials())) if space.has(one.params)]
+        fitting = [one for one in configurations(_completed(_trials(reader, study.name))) if space.has(one.params)]
         for one in sorted(fitting, key=_rank, reverse=True)[:MOST_OF_ONE]:
             if one.params not in known and len(taken) < MOST:
                 known.append(one.params)
                 taken.append(_taken(study, one))
     return taken
+
+
+def _trials(reader: Reader, name: str) -> Sequence[Trial]:
+    """All of a study; none where it was deleted a moment ago, or a later version wrote it."""
+    try:
+        found = reader.study(name)
+    except StorageError:
+        return []
+    return found.trials if found is not None else []
 
 
 def _completed(trials: Sequence[Trial]) -> list[Trial]:
@@ -100,7 +113,7 @@ def _cells(one: Configuration) -> list[Cell]:
     return list(one.trials)
 
 
-def _taken(study: PastStudy, one: Configuration) -> Taken:
+def _taken(study: StudySummary, one: Configuration) -> Taken:
     value, _, _ = one.worth(_cells(one))
     return Taken(
         study.name, one.number, str(study.facts.get("metric", "value")), value, len(one.trials), dict(one.params)

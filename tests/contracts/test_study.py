@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
-import sqlalchemy
-from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-import automl.study.past
 from automl.errors import StorageError, StudyMismatch
-from automl.records import State, Trial
-from automl.study import Study, open_study, past_studies, readable_url, study_in_memory
-from tests.postgres import empty_database
-
-SPACE = {
-    "learning_rate": FloatDistribution(1e-5, 1e-3, log=True),
-    "num_train_epochs": IntDistribution(1, 9),
-    "augmentation": CategoricalDistribution(["none", "random_edits"]),
-}
-PARAMS = {"learning_rate": 2e-4, "num_train_epochs": 3, "augmentation": "none"}
-IDENTITY = {"task": "aaaa", "model": "bbbb", "search space": "cccc"}
-
-
-class Opener:
-    """Opens studies of one database, as many processes would, and closes them when the test is over."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.stack = contextlib.ExitStack()
-
-    def __call__(self, name: str = "s", identity: Mapping[str, str] = IDENTITY) -> Study:
-        return self.stack.enter_context(open_study(self.url, name, identity))
-
-
-def start(study: Study, facts: Mapping[str, Any] | None = None, **params: Any) -> Trial:
-    return study.start({**PARAMS, **params}, SPACE, facts or {})
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
-    opener = Opener(f"sqlite:///{tmp_path / 'studies.db'}" if request.param == "sqlite" else empty_database())
-    with opener.stack:
-        yield opener
+from automl.records import State
+from automl.study import Reader, open_study, readable_url, study_in_memory
+from tests.contracts.conftest import IDENTITY, PARAMS, Opener, start
 
 
 def test_a_trial_is_recorded_whole(opened: Opener) -> None:
@@ -194,84 +159,6 @@ def test_a_failed_trial_ends_only_once(opened: Opener) -> None:
     assert study.trials()[0].state is State.FAIL
 
 
-def test_what_searches_left_is_there_to_read_the_newest_first(opened: Opener) -> None:
-    for name, rate in (("first", 1e-4), ("second", 2e-4)):
-        study = opened(name)
-        study.record("kind", name)
-        trial = start(study, {"seed": 3}, learning_rate=rate)
-        study.report(trial.number, 1, 0.5)
-        study.end(trial.number, State.COMPLETE, 0.5, {"loss": 0.1})
-    opened("empty")
-    with past_studies(opened.url) as found:
-        assert [one.name for one in found] == ["empty", "second", "first"]
-        assert [one.facts.get("kind") for one in found] == [None, "second", "first"]
-        assert [one.trials() for one in found] == [[], opened("second").trials(), opened("first").trials()]
-
-
-def test_studies_of_other_tools_are_passed_over(opened: Opener) -> None:
-    opened("ours")
-    plain = optuna.create_study(storage=optuna.storages.RDBStorage(opened.url), study_name="theirs")
-    plain.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
-    optuna.create_study(storage=plain._storage, study_name="of two", directions=["minimize", "maximize"])
-    with past_studies(opened.url) as found:
-        assert [one.name for one in found] == ["ours"]
-    plain._storage.remove_session()
-    plain._storage._backend.engine.dispose()
-
-
-def test_reading_what_is_being_written_disturbs_nobody(opened: Opener) -> None:
-    writer = opened()
-    done, running = start(writer), start(writer)
-    writer.end(done.number, State.COMPLETE, 0.5, {})
-    writer.report(running.number, 1, 0.4)
-    with past_studies(opened.url) as (found,):
-        before = found.trials()
-        assert [trial.state for trial in before] == [State.COMPLETE, State.RUNNING]
-        writer.report(running.number, 2, 0.6)
-        writer.end(running.number, State.COMPLETE, 0.6, {})
-        assert [trial.state for trial in found.trials()] == [State.COMPLETE, State.COMPLETE]
-
-
-def test_a_study_that_is_deleted_meanwhile_has_no_trials(opened: Opener) -> None:
-    start(opened())
-    with past_studies(opened.url) as (found,):
-        optuna.delete_study(study_name="s", storage=opened()._storage)
-        assert found.trials() == []
-
-
-def test_reading_makes_no_database(opened: Opener, tmp_path: Path) -> None:
-    with past_studies(opened.url) as found:
-        assert found == []
-    engine = sqlalchemy.create_engine(opened.url)
-    assert not list(tmp_path.iterdir())
-    assert sqlalchemy.inspect(engine).get_table_names() == []
-    engine.dispose()
-
-
-def test_who_reads_cannot_write(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
-    start(opened())
-    made: list[optuna.storages.RDBStorage] = []
-    opens = automl.study.past.open_to_read
-
-    def noted(url: str) -> optuna.storages.RDBStorage | None:
-        made.extend(filter(None, [opens(url)]))
-        return made[-1]
-
-    monkeypatch.setattr(automl.study.past, "open_to_read", noted)
-    with past_studies(opened.url) as found:
-        assert len(found) == 1
-        with pytest.raises((optuna.exceptions.StorageInternalError, sqlalchemy.exc.SQLAlchemyError)):
-            made[0].set_study_user_attr(made[0].get_study_id_from_name("s"), "name", "value")
-    assert opened().facts == {"identity": IDENTITY}
-
-
-@pytest.mark.parametrize("name", ["a b.db", "100%.db", "what#.db"])
-def test_a_file_of_any_name_is_read(tmp_path: Path, name: str) -> None:
-    url = sqlalchemy.URL.create("sqlite", database=str(tmp_path / name)).render_as_string()
-    with open_study(url, "s", IDENTITY), past_studies(url) as found:
-        assert [one.name for one in found] == ["s"]
-
-
 @pytest.mark.parametrize(
     "bad",
     [
@@ -283,8 +170,7 @@ def test_a_file_of_any_name_is_read(tmp_path: Path, name: str) -> None:
 )
 def test_a_database_that_cannot_be_opened_is_one_line_without_the_password(bad: str) -> None:
     def read() -> None:
-        with past_studies(bad):
-            pass
+        Reader(bad).studies()
 
     for opens in (lambda: open_study(bad, "s", IDENTITY), read):
         if opens is read and bad.startswith("sqlite"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from automl.study.door import request_stop
 from tests.integration.conftest import Workplace, make_workplace, place_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -188,6 +189,25 @@ def test_the_first_interrupt_exports_what_there_is_and_the_same_command_goes_on(
     assert run.code == 0, run.errors
     ended_whole(place.trials())
     assert len(place.trials()) >= len(states)
+
+
+def test_a_stop_that_is_asked_for_from_elsewhere_exports_what_there_is(place: Workplace) -> None:
+    process = place.start(budget=50, study_name="asked")
+    list(until(process, "trial_ended"))
+    request_stop(f"sqlite:///{place.folder}/runs/studies.db", "asked")
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (130, "")
+    result = json.loads(output.splitlines()[-1])
+    assert result["interrupted"]
+    assert sum(result["trials"].values()) < 50
+    assert (place.folder / result["model_dir"] / "model.safetensors").exists()
+    facts = place.facts()
+    assert facts["result"]["interrupted"]
+    assert facts["alive"] is None
+    again = place.run(budget=sum(result["trials"].values()) + 2, study_name="asked")
+    assert again.code == 0
+    assert place.facts()["stop"] is None
+    ended_whole(place.trials())
 
 
 def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_one_aborts(place: Workplace) -> None:

@@ -26,6 +26,7 @@ OF_ONE_RUN = {
     "predictions",
     "answers",
     "folder",
+    "model_dir",
     "command",
     "source",
 }

@@ -1,0 +1,60 @@
+"""The labelled rows of a study in a file beside its trials' predictions, for those who look at them later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from automl.errors import DataError
+from automl.records import Splits
+
+FOLDER = "folder"  # study fact: where its files are, on the machine that searched
+ROWS = "rows.jsonl"  # in that folder
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Every labelled row in its order. The fold holds it out; below 0 none does."""
+
+    texts: Sequence[str]
+    labels: np.ndarray  # [rows] ids
+    folds: np.ndarray  # [rows]
+    label_names: Sequence[str]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """Places of the rows that some fold holds out."""
+        return np.flatnonzero(self.folds >= 0)
+
+
+def write_rows(path: Path, splits: Splits) -> None:
+    """Write them whole or not at all, unless they are there: a study has but one set of rows."""
+    if path.exists():
+        return
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(json.dumps({"labels": list(splits.label_names)}, ensure_ascii=False) + "\n")
+        for text, label, fold in zip(splits.labelled.inputs, splits.labelled.labels, splits.folds, strict=True):
+            file.write(json.dumps({"text": text, "label": int(label), "fold": int(fold)}, ensure_ascii=False) + "\n")
+    part.replace(path)
+
+
+def read_rows(path: Path) -> LabelledRows:
+    """What `write_rows` wrote. Raises DataError where it is not there, or is something else."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            head, *rows = map(json.loads, file)
+        return LabelledRows(
+            [str(row["text"]) for row in rows],
+            np.array([row["label"] for row in rows], dtype=np.int64),
+            np.array([row["fold"] for row in rows], dtype=np.int64),
+            [str(name) for name in head["labels"]],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}); it lies where the search ran: open the dashboard there"
+        ) from None
