@@ -87,6 +87,12 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(row_losses(labels, probabilities)))
 
 
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities, [..., labels] float32, of logits of the same shape."""
+    exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(exp / exp.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+
 def row_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """-log of the probability of each row's label, [..., rows]; NaN stays NaN.
 

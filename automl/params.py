@@ -143,6 +143,11 @@ class Params(BaseModel):
     )
 
 
+def short(value: Any) -> str:
+    """A param's value with the digits that a reader needs."""
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def told(params: Mapping[str, Any], named: Collection[str]) -> dict[str, Any]:
     """What is worth telling of a configuration: what the search space names, and what is not at its default."""
     default = Params().model_dump()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.export.card import taken_from_others
-from automl.params import told
+from automl.params import short, told
 from automl.prepare import Prepared, describe_data
 
 
@@ -102,11 +102,6 @@ def python() -> str:
     """This interpreter, as one would type it here."""
     here, executable = Path.cwd(), Path(sys.executable)
     return str(executable.relative_to(here) if executable.is_relative_to(here) else executable)
-
-
-def short(value: Any) -> str:
-    """A value with the digits that a reader needs."""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _no_better(names: Sequence[str]) -> list[str]:

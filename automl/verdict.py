@@ -12,7 +12,8 @@ import numpy as np
 from automl.backbones import Backbone
 from automl.baselines import Baseline, baselines
 from automl.data.batches import encode
-from automl.metrics import METRICS
+from automl.learning_curve import LearningCurve, Share, learning_curve
+from automl.metrics import METRICS, softmax
 from automl.models.checkpoint import load, load_tokenizer
 from automl.prepare import Prepared
 from automl.records import State, Trial
@@ -25,11 +26,15 @@ from automl.tuning.policy import Policy
 
 @dataclass(frozen=True)
 class SimpleModels:
-    """The baselines, and by name what they said of the held-out rows, [held-out rows], and what that is worth."""
+    """The baselines, and by name what they said of the held-out rows, [held-out rows], and what that is worth.
+
+    The curve is that of the last of them, on the encoder as it is.
+    """
 
     baselines: Sequence[Baseline]
     predictions: Mapping[str, np.ndarray]
     values: Mapping[str, float]
+    curve: LearningCurve
 
 
 @dataclass(frozen=True)
@@ -55,28 +60,35 @@ def judge(
     prepared: Prepared,
     simple: Mapping[str, np.ndarray],
     lost: Difference | None = None,
+    kept: Share | None = None,
 ) -> Verdict:
     """How sure one can be of the configuration that is shipped, by all completed trials that the study has.
 
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
         lost: what the shipped model is worse by than the winner's own.
+        kept: the share of the errors that it keeps because it was trained on more rows than those.
     """
     found = configurations(study.trials())
     evidence = gathered(found, policy, prepared)
     metric = prepared.kind.metric
     number = winner.number
+    repeats = max(1, evidence.complete_repeats(number))  # rows are compared that every one of them knows
     rivals: dict[str, np.ndarray] = dict(simple)
     for arm, rival in _best_of_arms(found, policy, prepared).items():
         if rival.number != number:
-            rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number]
+            rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number][:repeats]
     expected = estimate(evidence, metric, winner=number, seed=prepared.request.seed)
+    if kept is not None:
+        expected = expected.with_errors(kept.value, kept.low, kept.high)
     return Verdict(
         winner,
         evidence,
         evidence.score(number, metric),
         expected if lost is None else expected.less(lost.value, lost.low, lost.high),
-        differences(evidence.labels, evidence.probabilities[number], rivals, metric, seed=prepared.request.seed),
+        differences(
+            evidence.labels, evidence.probabilities[number][:repeats], rivals, metric, seed=prepared.request.seed
+        ),
     )
 
 
@@ -108,7 +120,9 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
         for baseline in simple:
             predictions[baseline.name][splits.folds[held_out] == fold] = baseline.fit(train)(rows.inputs)
     labels = splits.labelled.labels[held_out]
-    return SimpleModels(simple, predictions, {name: metric(labels, said) for name, said in predictions.items()})
+    values = {name: metric(labels, said) for name, said in predictions.items()}
+    curve = learning_curve(simple[-1], splits, prepared.kind.metric, prepared.request.seed)
+    return SimpleModels(simple, predictions, values, curve)
 
 
 def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]], np.ndarray]:
@@ -143,9 +157,7 @@ def _best_of_arms(found: Sequence[Configuration], policy: Policy, prepared: Prep
 
 
 def _probabilities(trial: Trial) -> np.ndarray:
-    logits = read_logits(Path(trial.facts["predictions"]), trial.facts["predictions_sha256"])
-    exp = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(exp / exp.sum(axis=1, keepdims=True), dtype=np.float32)
+    return softmax(read_logits(Path(trial.facts["predictions"]), trial.facts["predictions_sha256"]))
 
 
 def as_facts(verdict: Verdict) -> dict[str, Any]:

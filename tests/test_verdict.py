@@ -13,6 +13,7 @@ import pytest
 from automl.backbones import Backbone
 from automl.data.folds import ALWAYS_TRAINED
 from automl.errors import NothingUsable
+from automl.learning_curve import Share
 from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
@@ -163,6 +164,28 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
     assert (expected.value, expected.low, expected.high) == pytest.approx(
         (told.value - 0.2, told.low - 0.3, told.high - 0.1)
     ), "what is shipped is not as good as what was chosen"
+    better = judge(winner, study, POLICY, prepared, {}, kept=Share(0.9, 0.8, 1.0)).estimate
+    assert (better.value, better.low, better.high) == pytest.approx(
+        (1 - 0.9 * (1 - told.value), told.low, 1 - 0.8 * (1 - told.high))
+    ), "it was trained on more rows"
+
+
+def test_a_further_seed_on_one_fold_does_not_narrow_what_is_compared(
+    study: Study, record: Recorder, prepared: Any
+) -> None:
+    policy = Policy(3, 7, (), repeats=1)
+    number, other = record(HEAD, FIRST, 0.9), record(FULL, FIRST, 0.5)
+    cells = policy.cells
+    for cell in cells[1:]:
+        record(HEAD, cell, 0.9, of=number)
+    for cell in cells[1 : policy.n_folds]:
+        record(FULL, cell, 0.5, of=other)
+    assert len(cells) > policy.n_folds
+    winner = policy.leader(configurations(study.trials()))
+    assert winner is not None
+    rows = len(prepared.splits.labelled)
+    (difference,) = judge(winner, study, policy, prepared, {}).differences
+    assert difference.rows == rows
 
 
 def test_predictions_that_were_changed_are_no_evidence(study: Study, record: Recorder, prepared: Any) -> None:

@@ -6,7 +6,6 @@ folded into the weights at the end, so that the result is a plain transformers m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import ModelError
@@ -61,25 +60,6 @@ def trained_tensors(model: Any) -> dict[str, torch.Tensor]:
         for name, parameter in model.named_parameters()
         if parameter.requires_grad
     }
-
-
-def load_tensors(model: Any, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Put `trained_tensors` back into a model to which the same params were attached.
-
-    Raises:
-        ModelError: the names are not those of the parameters that the model trains.
-    """
-    import torch
-
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    if odd := sorted(trained.keys() ^ tensors.keys()):
-        raise ModelError(
-            f"the tensors are not of this model and technique ({odd[0]} is on one side only): "
-            "attach the params that they were trained with"
-        )
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(tensors[name])
 
 
 def merge(model: Any) -> Any:

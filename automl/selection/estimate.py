@@ -29,6 +29,12 @@ class Estimate:
         """What to expect of a model that is worse by so much, of which the interval is `low` to `high`."""
         return replace(self, value=self.value - value, low=self.low - high, high=self.high - low)
 
+    def with_errors(self, value: float, low: float, high: float) -> Estimate:
+        """What to expect of a model that keeps this share of its errors, of which the interval is `low` to `high`."""
+        return replace(
+            self, value=1 - (1 - self.value) * value, low=1 - (1 - self.low) * high, high=1 - (1 - self.high) * low
+        )
+
 
 @dataclass(frozen=True)
 class _Table:

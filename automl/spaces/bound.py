@@ -113,9 +113,15 @@ class BoundSpace:
         return {param.name: optuna_params[name] if param.searched else param.default for name, param in named.items()}
 
     def told(self, optuna_params: Mapping[str, Any]) -> dict[str, Any]:
-        """What people are shown of a trial: its params by their plain names, and which encoder, of several."""
+        """What people are shown of a trial: its params by their plain names, and which encoder, of several.
+
+        The technique comes first, then what is searched, and last what the space fixes: lines are cut at their end.
+        """
         several = len({arm.model for arm in self.arms}) > 1
-        return ({"model": self.model_of(optuna_params)} if several else {}) | self.params(optuna_params)
+        named = self._arm(self.arm_of(optuna_params)).params.values()
+        order = sorted(named, key=lambda param: (param.name != "technique", not param.searched))
+        shown, model = self.params(optuna_params), {"model": self.model_of(optuna_params)} if several else {}
+        return model | {param.name: shown[param.name] for param in order}
 
     def entries(self, arm: str) -> tuple[Param, ...]:
         """Every param of an arm, fixed ones included, the shared ones first."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from automl.metrics import softmax
 from automl.models.adapters import trained_tensors
 from automl.models.shape import settled
 from automl.params import Params
@@ -82,8 +83,7 @@ def answers(
 
 def targets(committee: Sequence[np.ndarray]) -> np.ndarray:
     """Mean probabilities of the members, [rows, labels] float32, from their logits."""
-    exps = [np.exp(logits - logits.max(axis=1, keepdims=True)) for logits in committee]
-    mean: np.ndarray = np.stack([exp / exp.sum(axis=1, keepdims=True) for exp in exps]).mean(axis=0).astype(np.float32)
+    mean: np.ndarray = np.stack([softmax(logits) for logits in committee]).mean(axis=0)
     return mean
 
 

@@ -40,8 +40,7 @@ class Forecast:
         if job.configuration is not None:
             like = [trial for trial in trials if configuration_of(trial) == job.configuration]
         else:
-            open_arms = self.policy.open_arms(configurations(trials))
-            wanted = [self.space.arm_of(job.params)] if job.params else open_arms[-1:]
+            wanted = [self.space.arm_of(job.params)] if job.params else job.arms[-1:]
             like = [trial for trial in trials if self.space.arm_of(trial.params) in wanted]
         return training(like, trials)
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
+from automl.tuning.arms import Arms, key, ranked
 from automl.tuning.configurations import Cell, Configuration, configurations
 from automl.tuning.pruning import standing, stopped_too_early
 
@@ -20,22 +21,22 @@ SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
 ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
 MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
-COARSE = 100  # held-out rows, below which one fold cannot rank techniques, nor many configurations
-RANKED_A_ROW = 1 / 2  # configurations, there; the best of more would be that by chance
-PATIENCE = 12  # of a technique in a row, none of which came near its best, after which trying more hardly pays
 MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
+FAR_OFF = 4  # eighths of its schedule, up to which a training is worth waiting for with something else to do
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training to start. `params` of None are the sampler's to propose."""
+    """A training to start. `params` of None are the sampler's to propose, of one of the arms."""
 
     stage: str
     cell: Cell
     params: Mapping[str, Any] | None = None
     configuration: int | None = None  # number of the trial that had these params first
     continues: int | None = None  # number of the stopped trial that it goes on from
+    arms: tuple[str, ...] = ()
+    speculative: bool = False  # it is tried because a worker would else be idle: nothing waits for its end
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,6 @@ class Policy:
     held_out: int = 0
 
     @property
-    def coarse(self) -> bool:
-        """Whether a cell has too few rows to tell much."""
-        return 0 < self.held_out < COARSE
-
-    @property
-    def resolution(self) -> float:
-        """Standard error of a value in one cell, at most: that of a share of rows, as accuracy is."""
-        return math.sqrt(0.25 / self.held_out) if self.held_out else 0.0
-
-    @property
     def finalists(self) -> int:
         """How many configurations are trained in every cell."""
         return FEWEST_ENTRANTS if not self.budget or self.budget >= 4 * (self.n_folds + self.repeats) else 1
@@ -85,6 +76,11 @@ class Policy:
         if self.budget:
             places = min(places, 1 + int((1 - SEARCH_SHARE) * self.budget / self.finalists))
         return [Cell(number % self.n_folds, self.seed + number) for number in range(places)]
+
+    @property
+    def techniques(self) -> Arms:
+        """How they stand."""
+        return Arms(self.arms, self.arm_of, self.cells, self.held_out, self.recipes)
 
     def next(self, trials: Sequence[Trial], used: float) -> Job | None:
         """The next training; None where there is none to start before a running one has ended, or none at all.
@@ -101,54 +97,32 @@ class Policy:
             job = self._search(found)  # and what is found so joins the race
         if job is None and any(trial.state is State.RUNNING for trial in trials):  # a worker would else wait for it
             job = self._ahead(found)
-            if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.exhausted(found):
-                job = Job(SEARCH, self.cells[0])  # of a technique that may yet turn out to be worth it
+        if job is None and any(_is_waited_for(trial) for trial in trials):
+            job = self._overtaking(found)
+            if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.techniques.exhausted(found):
+                job = self._speculation(found)
         return job
-
-    def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
-        """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
-
-        It has to lead by what chance hardly gives on so few rows: what cannot be told apart is decided by cost.
-        """
-        first = self.cells[:1]
-        best = {self.arm_of(one.params): one.worth(first)[0] for one in reversed(self._ranked(found, 1))}
-        values = [best.get(arm, -math.inf) for arm in self.arms]
-        lead = self.resolution / 2
-        return [arm for place, arm in enumerate(self.arms) if not place or values[place] > max(values[:place]) + lead]
-
-    def open_arms(self, found: Sequence[Configuration]) -> list[str]:
-        """The arms that the sampler is to propose of: worthwhile ones that may yet have something better."""
-        if self.exhausted(found):
-            return []
-        return [arm for arm in self.worthwhile(found) if not self._settled(arm, found)]
-
-    def exhausted(self, found: Sequence[Configuration]) -> bool:
-        """Whether they are as many as few held-out rows can rank."""
-        return self.coarse and len(found) >= max(self.held_out * RANKED_A_ROW, 2 * len(self.arms))
-
-    def _settled(self, arm: str, found: Sequence[Configuration]) -> bool:
-        """Whether the last `PATIENCE` configurations that the sampler proposed of it all ended below its best three."""
-        first = self.cells[0]
-        alike = [one for one in found if self.arm_of(one.params) == arm]
-        ended = [one for one in alike if one.trials[first].state not in (State.RUNNING, State.WAITING)]
-        recipes = {_key(recipe) for recipe in self.recipes}
-        proposed = [one for one in ended if _key(one.params) not in recipes][-PATIENCE:]
-        ranked = sorted((one for one in ended if one.complete([first])), key=lambda one: one.worth([first]))
-        best = {one.number for one in ranked[-3:]}
-        return len(proposed) == PATIENCE and not any(one.number in best for one in proposed)
 
     def _search(self, found: Sequence[Configuration]) -> Job | None:
         first = self.cells[0]
-        tried, known = {_key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
-        worthwhile = self.worthwhile(found)
+        tried, known = {key(one.params) for one in found}, {self.arm_of(one.params) for one in found}
+        open_arms = self.techniques.open(found)
+        earned = {*self.techniques.worthwhile(found), *open_arms}
         for recipe in self.recipes:  # of each technique the first one, and further ones where it has earned them
             arm = self.arm_of(recipe)
-            if (arm not in known or arm in worthwhile) and _key(recipe) not in tried:
+            if (arm not in known or arm in earned) and key(recipe) not in tried:
                 return Job(SEARCH, first, recipe)
         for one, share_above, company in self._stopped(found):
             if stopped_too_early(share_above, company):
                 return Job(SEARCH, first, one.params, one.number, continues=one.trials[first].number)
-        return Job(SEARCH, first) if self.open_arms(found) else None
+        arms = self.techniques.with_room(open_arms, found)
+        return Job(SEARCH, first, arms=arms) if arms else None
+
+    def _speculation(self, found: Sequence[Configuration]) -> Job | None:
+        """Something of a technique that may yet turn out to be worth it; of the costliest there is never too much."""
+        hopeful = self.techniques.hopeful(found)
+        arms = self.techniques.with_room(hopeful, found) or tuple(hopeful[-1:])
+        return Job(SEARCH, self.cells[0], arms=arms, speculative=True) if arms else None
 
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
         """Those that were stopped while others were tried, the best of their company first."""
@@ -179,10 +153,20 @@ class Policy:
         return None
 
     def _ahead(self, found: Sequence[Configuration]) -> Job | None:
-        """A cell that those in front will come to, if nobody overtakes them."""
+        """A cell that those in front come to, if nobody overtakes them."""
+        places = range(len(self.cells), 0, -1)
+        front = next((best for place in places if (best := ranked(found, self.cells[:place]))), [])
+        return self._untrained(front[: self.finalists])
+
+    def _overtaking(self, found: Sequence[Configuration]) -> Job | None:
+        """A cell that others in the race come to, if they overtake those in front."""
+        job = self._untrained(self.admitted(found, 1))
+        return None if job is None else replace(job, speculative=True)
+
+    def _untrained(self, wanted: Sequence[Configuration]) -> Job | None:
+        """The first cell that the first of these has yet to be trained in, if it was stopped in none."""
         cells = self.cells
-        front = next((ranked for place in range(len(cells), 0, -1) if (ranked := self._ranked(found, place))), [])
-        for one in front[: self.finalists]:
+        for one in wanted:
             for cell in cells:
                 if cell not in one.trials and not any(one.lost(other) for other in cells):
                     return Job(RACE, cell, one.params, one.number)
@@ -201,11 +185,11 @@ class Policy:
         Nor does it where one who is on the way, and has most of it behind, is ahead so far.
         """
         for place in range(len(self.cells), 0, -1):
-            ranked, coming = self._ranked(found, place), self._on_the_way(found, place)
-            if len(ranked) < FEWEST_ENTRANTS and coming:
+            there, coming = ranked(found, self.cells[:place]), self._on_the_way(found, place)
+            if len(there) < FEWEST_ENTRANTS and coming:
                 continue
-            if ranked and not any(self._ahead_of(ranked[0], rival, place) for rival in coming):
-                return ranked[0]
+            if there and not any(self._ahead_of(there[0], rival, place) for rival in coming):
+                return there[0]
         return None
 
     def worth_keeping(self, trials: Sequence[Trial]) -> set[int]:
@@ -236,18 +220,16 @@ class Policy:
         shared = [cell for cell in self.cells[:place] if rival.complete([cell])]
         return 2 * len(shared) > place and rival.worth(shared) > best.worth(shared)
 
-    def _ranked(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
-        """All that were completed in so many cells, the best first."""
-        cells = self.cells[:place]
-        return sorted((one for one in found if one.complete(cells)), key=lambda one: one.worth(cells), reverse=True)
-
     def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
-        """Who comes first to the cell at this place: the best, and after one small fold the best of each technique."""
-        ranked = self._ranked(found, place)
-        if place > 1 or not self.coarse:
-            return ranked
-        champions = {self.arm_of(one.params): one for one in reversed(ranked)}.values()
-        return sorted(ranked, key=lambda one: one not in champions)  # stable: the better ones first
+        """Who comes first to the cell at this place: the best of each technique, then the best of the others.
+
+        Of what is alike in most things one is enough to know about. A technique whose best is clearly behind has no
+        place of its own, but after one small fold.
+        """
+        there, champions = ranked(found, self.cells[:place]), self.techniques.champions(found, place)
+        arms = champions if self.techniques.coarse and place == 1 else self.techniques.contenders(found, place)
+        first = {champions[arm].number for arm in arms}
+        return sorted(there, key=lambda one: one.number not in first)  # stable: the better ones first
 
     def _room(self, entrants: int, place: int) -> int:
         """How many of the entrants are trained in the cell at this place: half as many in each as in the one before."""
@@ -280,5 +262,7 @@ def make_policy(
     return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], held_out)
 
 
-def _key(params: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(params.items()))
+def _is_waited_for(trial: Trial) -> bool:
+    """Whether others than idle workers have a use for its end, and it is still far off."""
+    far_off = max(trial.intermediate, default=0) <= FAR_OFF
+    return trial.state is State.RUNNING and far_off and not trial.facts.get("speculative")

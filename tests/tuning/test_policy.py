@@ -14,13 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automl.records import State, Trial
+from automl.tuning.arms import COARSE, MOST_AT_ONCE, PATIENCE
 from automl.tuning.configurations import Cell, configurations
 from automl.tuning.policy import (
-    COARSE,
     MORE_SEARCH_SHARE,
     MOST_ENTRANTS,
     MOST_PAUSED,
-    PATIENCE,
     RACE,
     SEARCH,
     SEARCH_SHARE,
@@ -29,6 +28,8 @@ from automl.tuning.policy import (
 )
 from tests.tuning.records import ENDED, FIRST, RECIPES, Record, a_trial
 
+NEW = Job(SEARCH, FIRST, arms=("",))  # what the sampler proposes
+NEW_OF_A = Job(SEARCH, FIRST, arms=("a",))
 CELLS = [Cell(0, 7), Cell(1, 8), Cell(2, 9), Cell(3, 10), Cell(4, 11)]
 
 
@@ -50,7 +51,7 @@ def test_each_cell_has_its_own_seed_and_folds_come_in_turn() -> None:
 def test_recipes_are_tried_first_and_in_order_all_in_the_same_place_then_come_proposals() -> None:
     record = Record(a_policy(), 100)
     jobs = [record.start() for _ in range(5)]  # at once: none waits for another
-    assert jobs == [*(Job(SEARCH, FIRST, recipe) for recipe in RECIPES), Job(SEARCH, FIRST), Job(SEARCH, FIRST)]
+    assert jobs == [*(Job(SEARCH, FIRST, recipe) for recipe in RECIPES), NEW, NEW]
 
 
 def test_a_recipe_that_broke_is_not_tried_again() -> None:
@@ -64,12 +65,12 @@ def test_nothing_new_is_tried_once_its_share_of_the_budget_is_used() -> None:
     done = [a_trial(0, 0.5), a_trial(1, 0.6)]
     policy = a_policy(2, recipes=())
     just_before, then = policy.next(done, SEARCH_SHARE - 0.01), policy.next(done, SEARCH_SHARE)
-    assert just_before == Job(SEARCH, FIRST)
+    assert just_before == NEW
     assert then == Job(RACE, CELLS[1], done[1].params, 1)
     raced = [*done, *(a_trial(2 + number, 0.5, of=number, cell=CELLS[1]) for number in (0, 1))]
-    assert policy.next(raced, MORE_SEARCH_SHARE - 0.01) == Job(SEARCH, FIRST), "the race has nothing to do"
+    assert policy.next(raced, MORE_SEARCH_SHARE - 0.01) == NEW, "the race has nothing to do"
     assert policy.next(raced, MORE_SEARCH_SHARE) is None
-    assert policy.next([], 1.0) == Job(SEARCH, FIRST), "something has to be tried, however late it is"
+    assert policy.next([], 1.0) == NEW, "something has to be tried, however late it is"
 
 
 def test_the_share_shrinks_where_the_race_would_not_fit() -> None:
@@ -169,12 +170,12 @@ def test_when_the_sampler_finds_nothing_better_for_long_the_race_begins_early() 
     policy = a_policy()
     trials = [a_trial(number, 0.9, params=recipe) for number, recipe in enumerate(RECIPES)]
     trials += [a_trial(3 + number, 0.5) for number in range(PATIENCE)]
-    assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
+    assert policy.next(trials[:-1], 0.0) == NEW
     race = policy.next(trials, 0.0)
     assert race is not None
     assert race.stage == RACE
     better = [*trials[:-1], a_trial(len(trials) - 1, 0.95)]
-    assert policy.next(better, 0.0) == Job(SEARCH, FIRST)
+    assert policy.next(better, 0.0) == NEW
 
 
 def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_others() -> None:
@@ -182,25 +183,64 @@ def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_o
     first = [a_trial(n, 0.7, params={"arm": "a", "rate": n}) for n in range(3)]
     a = [*first, *(a_trial(3 + n, 0.5, params={"arm": "a", "rate": 3 + n}) for n in range(PATIENCE))]
     b = a_trial(len(a), 0.9, params={"arm": "b", "rate": 0})
-    assert policy.open_arms(configurations([*a[:-1], b])) == ["a", "b"]
-    assert policy.open_arms(configurations([*a, b])) == ["b"]
+    assert policy.techniques.open(configurations([*a[:-1], b])) == ["a", "b"]
+    assert policy.techniques.open(configurations([*a, b])) == ["b"]
     running = replace(b, state=State.RUNNING, value=None)
     trials = [*a, running]
     while (job := policy.next(trials, 0.1)) and job.stage == RACE:  # b is unknown, and no more of a is to be tried
         trials.append(a_trial(len(trials), 0.5, of=job.configuration, cell=job.cell, params=job.params))
-    assert job == Job(SEARCH, FIRST), "an idle worker costs nothing: it may try b, before that is known to be worth it"
+    assert job == Job(SEARCH, FIRST, arms=("b",), speculative=True), (
+        "an idle worker costs nothing: it may try b, before that is known to be worth it"
+    )
     assert len(trials) > len(a) + 4
     assert policy.next(trials, SEARCH_SHARE) is None
+
+
+def test_so_many_of_a_technique_are_proposed_at_once_and_idle_workers_turn_to_others() -> None:
+    recipes = [{"arm": arm, "rate": 0} for arm in ("a", "b", "c")]
+    policy = replace(a_policy(recipes=recipes), arm_of=lambda params: str(params["arm"]), arms=("a", "b", "c"))
+    trials = [a_trial(n, 0.9 - n / 10, params=recipe) for n, recipe in enumerate(recipes)]
+    tried: Counter[str] = Counter()
+    for number in range(3, 67):
+        job = policy.next(trials, 0.1)
+        if job is not None and job.stage == RACE:
+            trials.append(a_trial(number, None, of=job.configuration, cell=job.cell, params=job.params))
+            continue
+        assert job is not None
+        assert job.arms
+        assert job.speculative == (job.arms != ("a",))
+        tried[job.arms[0]] += 1
+        params = {"arm": job.arms[0], "rate": number}
+        trials.append(a_trial(number, None, params=params, speculative=job.speculative))
+    assert (tried["a"], tried["b"]) == (MOST_AT_ONCE, MOST_AT_ONCE)
+    assert tried["c"] > 20, "what is left tries the costliest"
+    speculative = [
+        replace(one, facts={**one.facts, "speculative": True}) for one in trials if one.state is State.RUNNING
+    ]
+    ended = [one for one in trials if one.state is not State.RUNNING]
+    assert policy.next([*ended, *speculative], 0.1) in (None, NEW_OF_A), "nobody speculates where nothing is waited for"
+
+
+@pytest.mark.parametrize(("step", "goes_on"), [(2, True), (6, False)])
+def test_others_in_the_race_go_ahead_beside_a_training_that_is_far_from_its_end(step: int, goes_on: bool) -> None:
+    policy = a_policy(3)
+    trials = [a_trial(number, 0.9 - number / 100) for number in range(8)]
+    trials += [a_trial(8 + n, 0.9 - n / 100, of=n, cell=CELLS[1], params=trials[n].params) for n in range(3)]
+    running = [a_trial(11 + n, None, of=n, cell=CELLS[2], params=trials[n].params) for n in range(2)]
+    assert policy.next([*trials, running[0]], 0.8) == Job(RACE, CELLS[2], trials[1].params, 1), "it is sure to be used"
+    running = [replace(one, intermediate={step: 0.5}) for one in running]
+    ahead = Job(RACE, CELLS[2], trials[2].params, 2, speculative=True)
+    assert policy.next([*trials, *running], 0.8) == (ahead if goes_on else None)
 
 
 def test_no_more_are_tried_than_the_held_out_rows_can_rank() -> None:
     policy = replace(a_policy(recipes=()), held_out=20)
     trials = [a_trial(number, number / 100) for number in range(10)]  # ever better ones
-    assert policy.next(trials[:-1], 0.0) == Job(SEARCH, FIRST)
+    assert policy.next(trials[:-1], 0.0) == NEW
     race = policy.next(trials, 0.0)
     assert race is not None
     assert race.stage == RACE
-    assert replace(policy, held_out=0).next(trials, 0.0) == Job(SEARCH, FIRST)
+    assert replace(policy, held_out=0).next(trials, 0.0) == NEW
 
 
 def test_models_that_can_no_longer_win_are_not_kept() -> None:
@@ -221,12 +261,12 @@ def test_one_that_was_stopped_among_strong_company_goes_on_when_it_stands_well_a
     policy = a_policy(recipes=())
     strong = [passed(number, 0.9 - number / 100) for number in range(2)]
     trials = [*strong, stopped(2, 0.8), *(stopped(3 + n, 0.5) for n in range(2))]
-    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST), "five are no company"
+    assert policy.next(trials, 0.1) == NEW, "five are no company"
     trials += [stopped(5 + n, 0.4) for n in range(4)]
     assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, trials[2].params, 2, continues=2)
     further = a_trial(9, of=2, continues=2, params=trials[2].params)
     further = replace(further, facts={**further.facts, "stage": SEARCH})
-    assert policy.next([*trials, further], 0.1) == Job(SEARCH, FIRST), "it runs"
+    assert policy.next([*trials, further], 0.1) == NEW, "it runs"
     ended = replace(further, state=State.COMPLETE, value=0.95, intermediate={2: 0.9})
     assert leader(policy, *trials, ended) == 2
 
@@ -252,7 +292,7 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
 
     def worthwhile(**values: float) -> list[str]:
         trials = [a_trial(n, value, params={"arm": arm}) for n, (arm, value) in enumerate(values.items())]
-        return policy.worthwhile(configurations(trials))
+        return policy.techniques.worthwhile(configurations(trials))
 
     assert worthwhile(a=0.5, b=0.7, c=0.8) == ["a", "b", "c"]
     assert worthwhile(a=0.5, b=0.8, c=0.7, d=0.9) == ["a", "b", "d"]
@@ -260,15 +300,32 @@ def test_a_costly_technique_has_to_do_better_than_every_cheaper_one() -> None:
     policy = replace(policy, held_out=25)  # a standard error of 0.1
     assert worthwhile(a=0.5, b=0.54, c=0.6) == ["a", "c"], "by more than chance may give"
     best = [a_trial(n, value, params={"arm": "b", "rate": n}) for n, value in enumerate((0.9, 0.1))]
-    assert policy.worthwhile(configurations(best)) == ["a", "b"], "by its best; nothing is cheaper than the first"
-    assert policy.worthwhile([]) == ["a"], "one without a result has earned nothing yet"
+    assert policy.techniques.worthwhile(configurations(best)) == ["a", "b"], (
+        "by its best; nothing is cheaper than the first"
+    )
+    assert policy.techniques.worthwhile([]) == ["a"], "one without a result has earned nothing yet"
+
+
+def test_what_one_fold_cannot_tell_from_the_best_is_tried_when_nothing_else_is_left_and_races() -> None:
+    policy = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), arms=("a", "b", "c"), held_out=100)
+    a = [a_trial(n, 0.8 - n / 1000, params={"arm": "a", "rate": n}) for n in range(3 + PATIENCE)]
+    b, c = a_trial(20, 0.76, params={"arm": "b"}), a_trial(21, 0.7, params={"arm": "c"})  # a standard error of 0.05
+    found = configurations([*a, b, c])
+    assert policy.techniques.worthwhile(found) == ["a"]
+    assert policy.techniques.contenders(found) == ["a", "b"]
+    assert policy.techniques.open(configurations([*a[:-1], b, c])) == ["a"]
+    assert policy.techniques.open(found) == ["b"], "a is settled, and c clearly behind"
+    assert [one.number for one in policy.admitted(found, 1)] == [0, 20, 1, 2, 3, 4]
+    assert [one.number for one in replace(policy, held_out=0).admitted(found, 1)] == [0, 1, 2, 3, 4, 5]
+    assert replace(policy, held_out=0).techniques.open(found) == []
 
 
 def test_after_a_small_fold_the_best_of_each_technique_races() -> None:
     trials = [a_trial(n, 0.9 - n / 100, params={"arm": "quick", "rate": n}) for n in range(9)]
     trials += [a_trial(9, 0.5, params={"arm": "slow"}), a_trial(10, 0.4, params={"arm": "slow", "rate": 1})]
     found = configurations(trials)
-    exact = replace(a_policy(recipes=()), arm_of=lambda params: str(params["arm"]), held_out=COARSE)
+    arms: Any = {"arm_of": lambda params: str(params["arm"]), "arms": ("quick", "slow")}
+    exact = replace(a_policy(recipes=()), held_out=COARSE, **arms)
     coarse = replace(exact, held_out=COARSE - 1)
     assert [one.number for one in exact.admitted(found, 1)] == [0, 1, 2, 3]
     assert [one.number for one in coarse.admitted(found, 1)] == [0, 9, 1, 2]
@@ -286,7 +343,7 @@ def test_the_default_of_each_technique_is_tried_and_further_recipes_of_those_tha
     assert policy.next(trials[:1], 0.1) == Job(SEARCH, FIRST, recipes[1])
     assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, recipes[2])
     trials.append(a_trial(2, 0.6, params=recipes[2]))
-    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST), "b has not earned another try"
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, arms=("a",)), "b has not earned another try"
     trials[1] = a_trial(1, 0.9, params=recipes[1])
     assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, recipes[3])
 
