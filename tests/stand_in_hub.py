@@ -1,4 +1,4 @@
-"""A local server that speaks the part of the Hub's protocol that downloads of models and data sets use.
+"""A local server that speaks the part of the Hub's protocol that downloads, and uploads of models, use.
 
     with stand_in_hub(folder) as hub:               # folder/models/OWNER/NAME/..., folder/datasets/OWNER/NAME/...
         subprocess.run(..., env=hub.environment(home))
@@ -8,6 +8,7 @@ huggingface_hub reads its settings when it is imported, so a client belongs in a
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+UPLOAD = re.compile(r"/api/models/([^/]+/[^/]+?)/(preupload|commit)/([^/]+)")
+LFS_BATCH = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
 API = re.compile(r"/api/(models|datasets)/([^/]+/[^/]+?)(?:/(revision|tree)/([^/]+))?")
 ROOT = Path(__file__).parents[1]
 RESOLVE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
@@ -28,11 +31,25 @@ RESOLVE = re.compile(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 
 @dataclass
 class Hub:
-    """The running server. `mood` is what it does with requests: an HTTP status, "gated", "hang", or None to serve."""
+    """The running server.
+
+    Args:
+        mood: what it does with requests: an HTTP status, "gated", "hang", "cut" (uploads break off), or None to serve.
+        mood_at: the part of a path that the mood is for; everything by default.
+        token: that uploads need.
+        large: bytes from which on a file goes to large-file storage.
+        stored: large files that were uploaded, by SHA-256.
+        private: repositories that were made so.
+    """
 
     folder: Path
     url: str = ""
     mood: int | str | None = None
+    mood_at: str = ""
+    token: str = "hf_stand_in"
+    large: int = 10_000
+    stored: dict[str, bytes] = field(default_factory=dict)
+    private: set[str] = field(default_factory=set)
     claimed_sizes: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -81,7 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.hub.mood == "hang":
             self.hub.closing.wait()
             self.close_connection = True
-        elif isinstance(self.hub.mood, int):
+        elif isinstance(self.hub.mood, int) and self.hub.mood_at in path:
             self.reply(self.hub.mood, b"{}")
         elif match := API.fullmatch(path):
             self.describe(*match.groups())
@@ -91,6 +108,85 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404, b"{}")
 
     do_HEAD = do_GET
+
+    def do_POST(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.hub.requests.append(f"{self.command} {path}")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.hub.mood == "cut" and self.hub.mood_at in path:
+            self.close_connection = True
+            self.connection.close()
+        elif isinstance(self.hub.mood, int) and self.hub.mood_at in path:
+            self.reply(self.hub.mood, b"{}")
+        elif path.startswith("/stored/"):
+            self.hub.stored[path.removeprefix("/stored/")] = body
+            self.reply(200, b"{}")
+        elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            self.reply(401, b"{}")
+        elif path == "/api/repos/create":
+            self.create(json.loads(body))
+        elif path == "/api/validate-yaml":
+            self.answer({"errors": [], "warnings": []})
+        elif match := LFS_BATCH.fullmatch(path):
+            self.place_large(json.loads(body))
+        elif match := UPLOAD.fullmatch(path):
+            repo = self.hub.folder / "models" / match[1]
+            if match[2] == "preupload":
+                self.sort(json.loads(body))
+            else:
+                self.commit(repo, [json.loads(line) for line in body.splitlines()])
+        else:
+            self.reply(404, b"{}")
+
+    do_PUT = do_POST
+
+    def create(self, wanted: dict[str, Any]) -> None:
+        name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
+        repo = self.hub.folder / "models" / name
+        if repo.is_dir():
+            return self.answer({"url": f"{self.hub.url}/{name}", "id": name}, 409)
+        repo.mkdir(parents=True)
+        (repo / ".gitattributes").write_text("*.safetensors filter=lfs")
+        if wanted.get("private") or wanted.get("visibility") == "private":
+            self.hub.private.add(name)
+        return self.answer({"url": f"{self.hub.url}/{name}", "id": name, "name": name})
+
+    def sort(self, wanted: dict[str, Any]) -> None:
+        modes = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["size"] >= self.hub.large else "regular",
+                "shouldIgnore": False,
+            }
+            for file in wanted["files"]
+        ]
+        self.answer({"files": modes})
+
+    def place_large(self, wanted: dict[str, Any]) -> None:
+        objects = [
+            {**one, "actions": {"upload": {"href": f"{self.hub.url}/stored/{one['oid']}"}}} for one in wanted["objects"]
+        ]
+        self.answer({"transfer": "basic", "objects": objects})
+
+    def commit(self, repo: Path, lines: list[dict[str, Any]]) -> None:
+        contents = {}
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                contents[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                contents[value["path"]] = self.hub.stored[value["oid"]]
+        for name, content in contents.items():
+            (repo / name).parent.mkdir(parents=True, exist_ok=True)
+            (repo / name).write_bytes(content)
+        oid = self.hub.commit(repo)
+        name = repo.relative_to(self.hub.folder / "models").as_posix()
+        self.answer(
+            {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{name}/commit/{oid}", "hookOutput": ""}
+        )
+
+    def answer(self, content: Any, status: int = 200) -> None:
+        self.reply(status, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
     def describe(self, kind: str, repo_id: str, question: str | None, revision: str | None) -> None:
         repo = self.hub.folder / kind / repo_id
@@ -131,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:

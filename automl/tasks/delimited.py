@@ -20,7 +20,7 @@ def csv_columns(text: str, origin: str) -> dict[str, list[str]]:
 
 def tsv_columns(text: str, origin: str) -> dict[str, list[str]]:
     """Columns of a TSV text. Many such files do not quote, so a line is a row wherever all lines agree on that."""
-    with _any_field_size():
+    with any_field_size():
         rows = [_tsv_row(line.removesuffix("\r")) for line in text.split("\n") if line.strip("\r")]
     if len({len(row) for row in rows}) > 1:
         return _quoted(text, "\t", origin)
@@ -45,7 +45,7 @@ def _quoted(text: str, delimiter: str, origin: str) -> dict[str, list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     line = 1  # where the row in hand begins, which a quoted line break sets apart from reader.line_num
-    with _any_field_size():
+    with any_field_size():
         try:
             for row in reader:
                 if row and rows and len(row) != len(rows[0]):
@@ -69,7 +69,7 @@ def _by_column(header: Sequence[str], rows: Sequence[Sequence[str]], origin: str
 
 
 @contextmanager
-def _any_field_size() -> Iterator[None]:
+def any_field_size() -> Iterator[None]:
     """csv's limit is a setting of the whole process, so it is put back."""
     before = csv.field_size_limit(LARGEST_FIELD)
     try:

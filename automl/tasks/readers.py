@@ -90,18 +90,20 @@ def _jsonl(path: Path) -> Table:
     rows = []
     # str.splitlines would also break at U+2028 and others, which may stand inside a JSON string.
     for number, line in enumerate(_text(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{path}, line {number}: is not JSON ({error}); each line is one object") from None
-        if not isinstance(row, dict):
-            raise DataError(
-                f'{path}, line {number}: found {_shape(row)}; each line is one object, as in {{"text": ...}}'
-            )
-        rows.append(row)
+        if line.strip():
+            rows.append(json_object(line, f"{path}, line {number}"))
     return _from_objects(path, rows)
+
+
+def json_object(line: str, place: str) -> dict[str, Any]:
+    """The object on a line of a JSONL file. Raises DataError, which names the place, where it holds something else."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise DataError(f"{place}: is not JSON ({error}); each line is one object") from None
+    if not isinstance(row, dict):
+        raise DataError(f'{place}: found {_shape(row)}; each line is one object, as in {{"text": ...}}')
+    return row
 
 
 def _parquet(path: Path) -> Table:

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from automl.errors import DataError, TaskError
-from automl.tasks.kinds.classification import TEXT_HEADERS
 from automl.tasks.readers import READERS, read_table
+from automl.tasks.text_column import text_column
 
 
-def read_unlabelled(path: Path, text_column: str | None, known: Iterable[str]) -> tuple[str, ...]:
+def read_unlabelled(path: Path, column: str | None, known: Iterable[str]) -> tuple[str, ...]:
     """Distinct texts of a file, in its order: one a line of a .txt file, or the text column of any format of a task.
 
     Args:
+        column: with the text; None finds it.
         known: texts to leave out, those of validation and test rows: nothing may be trained on them.
 
     Raises:
@@ -22,7 +23,7 @@ def read_unlabelled(path: Path, text_column: str | None, known: Iterable[str]) -
     """
     taken = {_key(text) for text in known}
     kept: dict[str, str] = {}
-    for text in _texts(path, text_column):
+    for text in _texts(path, column):
         if isinstance(text, str) and text.strip() and _key(text) not in taken:
             kept.setdefault(_key(text), text.strip())
     if not kept:
@@ -30,7 +31,7 @@ def read_unlabelled(path: Path, text_column: str | None, known: Iterable[str]) -
     return tuple(kept.values())
 
 
-def _texts(path: Path, text_column: str | None) -> Iterable[object]:
+def _texts(path: Path, wanted: str | None) -> Iterable[object]:
     if path.suffix.lower() == ".txt":
         try:
             return path.read_text(encoding="utf-8-sig").splitlines()
@@ -43,17 +44,7 @@ def _texts(path: Path, text_column: str | None) -> Iterable[object]:
             f"--unlabelled {path}: cannot read suffix {path.suffix!r}; allowed are .txt, {', '.join(READERS)}"
         )
     table = read_table(path)
-    wanted = [text_column] if text_column else [*TEXT_HEADERS]
-    by_name = {name.strip().lower(): name for name in table.columns}
-    column = next((by_name[name.lower()] for name in wanted if name.lower() in by_name), None)
-    if column is None and len(table.columns) == 1:
-        column = next(iter(table.columns))
-    if column is None:
-        raise DataError(
-            f"--unlabelled {path}: which column is the text? name it with --text-column; the columns are "
-            f"{', '.join(map(repr, table.columns))}"
-        )
-    return table.columns[column]
+    return table.columns[text_column(list(table.columns), wanted, f"--unlabelled {path}")]
 
 
 def _key(text: str) -> str:

@@ -69,7 +69,8 @@ def test_the_winner_is_told_with_its_encoder_and_all_that_were_searched(place: W
         f"{name} (deep)",
     }
     card = (place.folder / result["model_dir"] / "README.md").read_text()
-    assert "base_model: deep" in card
+    assert ": a fine-tuned deep\n" in card
+    assert "base_model" not in card, "a folder is no model of the Hub"
     assert "The encoders that were searched: model, deep." in card
 
 

@@ -1,0 +1,92 @@
+"""A folder onto the Hugging Face Hub: a new repository, or by wish a further commit of one. Never over one unasked."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from automl.errors import AutomlError, FetchError, UsageError
+from automl.fetch.hub import quiet
+
+OF_THE_HUB = {".gitattributes"}  # what a repository has that is empty
+AGAIN = "nothing of this was published (a commit is whole or not at all): try again"
+
+
+def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = False, token: str | None = None) -> str:
+    """Upload a folder as one commit; the address of the repository.
+
+    Args:
+        repo_id: OWNER/NAME.
+        update: whether a repository that has files gets this as a further commit.
+        token: None takes that of the environment or of `hf auth login`. It is not kept.
+
+    Raises:
+        UsageError: the name cannot be used, has files already, or the token may not write there.
+        FetchError: the Hub did not answer, or broke off.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    with quiet(), _explained(repo_id):
+        address = str(api.create_repo(repo_id, private=private, exist_ok=True))
+        there = set(api.list_repo_files(repo_id)) - OF_THE_HUB
+        if there and not update:
+            raise UsageError(
+                f"--to {repo_id}: this repository has {len(there)} files already; nothing is overwritten unasked: name "
+                "another one, or give --update to add a commit to it"
+            )
+        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add a model found by automl")
+    return address
+
+
+@contextlib.contextmanager
+def _explained(repo_id: str) -> Iterator[None]:
+    """Turn what the library raises into a line that says what to do; a token is in none of them."""
+    try:
+        yield
+    except AutomlError:
+        raise
+    except Exception as error:
+        if (told := _told(repo_id, error)) is None:
+            raise
+        raise told from None
+
+
+def _told(repo_id: str, error: Exception) -> AutomlError | None:
+    """In words, by the first cause that is understood; uploads raise theirs within another."""
+    from huggingface_hub import constants, errors
+
+    of_the_network = errors.HfHubHTTPError.__bases__  # what the HTTP library, whichever it is, and sockets raise
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, errors.HFValidationError):
+            return UsageError(f"--to {repo_id!r}: a repository is named OWNER/NAME, of letters, digits and . _ -")
+        if isinstance(cause, errors.LocalTokenNotFoundError):
+            return UsageError(f"--to {repo_id}: there is no token: run `hf auth login` or set HF_TOKEN")
+        if isinstance(cause, errors.HfHubHTTPError):
+            return _refused(repo_id, cause.response.status_code, constants.ENDPOINT)
+        if isinstance(cause, of_the_network):
+            return FetchError(f"the Hub at {constants.ENDPOINT} broke off ({type(cause).__name__}); {AGAIN}")
+        cause = cause.__cause__
+    return None
+
+
+def _refused(repo_id: str, status: int, endpoint: str) -> UsageError:
+    match status:
+        case 401:
+            return UsageError(
+                f"--to {repo_id}: the Hub does not know the token (401): run `hf auth login`, or set HF_TOKEN to one "
+                "that may write"
+            )
+        case 403:
+            return UsageError(
+                f"--to {repo_id}: the token may not write there (403): make one with write access, or name a "
+                "repository of your own"
+            )
+        case 409:
+            return UsageError(f"--to {repo_id}: somebody else changes this repository now (409); {AGAIN} in a moment")
+        case 429:
+            return FetchError(f"the Hub has had too many requests (429); {AGAIN} in a few minutes")
+        case _:
+            return FetchError(f"the Hub at {endpoint} answered {status}; {AGAIN} later")

@@ -1,0 +1,135 @@
+"""The shipped model of a finished study, found again: its folder, and what may be said of it elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from automl.errors import ModelError, OutputError, UsageError
+from automl.export.card import write_card
+from automl.export.folder import RESULT as RESULT_FILE
+from automl.export.hub import push
+from automl.study import readable_url
+from automl.study.reader import Reader
+from automl.study.record import RESULT
+
+CARD = "README.md"
+PRIVATE = ("model_dir", "audit")  # of `result.json`: paths of the machine that searched
+
+
+@dataclass(frozen=True)
+class ShippedModel:
+    """What a study ships.
+
+    Args:
+        folder: as the search wrote it.
+        result: the content of its `result.json`.
+    """
+
+    study: str
+    folder: Path
+    result: Mapping[str, Any]
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file of it, relative to its folder."""
+        return sorted(path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+
+    def card(self, where: str = "PATH") -> str:
+        """The model card, for a reader who finds the model at a path or in a repository."""
+        return write_card(self.public, where)
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """The result without paths of this machine: of a local task or model its last part is left."""
+        shown = {name: value for name, value in self.result.items() if name not in PRIVATE}
+        text = _without_paths(json.dumps(shown, ensure_ascii=False), _paths(self.result))
+        public: dict[str, Any] = json.loads(text)
+        return public
+
+
+def shipped_model(url: str, study: str) -> ShippedModel:
+    """The one of a study.
+
+    Raises:
+        UsageError: there is no such study, or it has no result yet.
+        ModelError: its folder is not there any more, or is another study's.
+        StorageError: the database cannot be read.
+    """
+    reader = Reader(url)
+    try:
+        found = reader.study(study)
+        names = [one.name for one in reader.studies()]
+    finally:
+        reader.close()
+    if found is None:
+        known = f"it has {', '.join(names[:10])}" if names else "it has none"
+        raise UsageError(f"--study {study!r}: there is no such study in {readable_url(url)}; {known}")
+    result, again = found.facts.get(RESULT), found.facts.get("command", "the command that began it")
+    if not result:
+        raise UsageError(f"--study {study}: it has no result yet; let the search end, or go on with it: {again}")
+    folder = Path(result["model_dir"])
+    try:
+        stored = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder}: the study's model cannot be read there ({error}); the same command writes it again, without "
+            f"training: {again}"
+        ) from None
+    if stored.get("study") != study or stored.get("test") != result["test"]:
+        raise ModelError(f"{folder} holds something else than the study's model now; write it again with {again}")
+    return ShippedModel(study, folder, result)
+
+
+def copy_to(model: ShippedModel, target: Path, where: str | None = None) -> None:
+    """Write the model to another folder, whole or not at all.
+
+    Args:
+        where: what its card says that it is loaded from; by default the folder.
+
+    Raises:
+        OutputError: it is not empty, or cannot be written.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target}: is not an empty folder; nothing is overwritten: name another one")
+    part = target.with_name(target.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(model.folder, part)
+        (part / CARD).write_text(model.card(where or str(target)), encoding="utf-8")
+        text = json.dumps(model.public, indent=2, ensure_ascii=False)
+        (part / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
+        if target.exists():
+            target.rmdir()
+        part.rename(target)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise OutputError(f"{target}: cannot be written ({error}); name a folder on a disk with room") from None
+
+
+def publish(
+    model: ShippedModel, repo_id: str, *, private: bool = False, update: bool = False, token: str | None = None
+) -> str:
+    """Push a shipped model to the Hub; the address of its repository. Raises as `hub.push` does."""
+    with tempfile.TemporaryDirectory(prefix="automl-export-") as scratch:
+        folder = Path(scratch) / "model"
+        copy_to(model, folder, where=repo_id)
+        return push(folder, repo_id, private=private, update=update, token=token)
+
+
+def _paths(result: Mapping[str, Any]) -> list[str]:
+    """Absolute paths that its texts may name, the longest first."""
+    told = [result.get("command", ""), result["model"], *result.get("models", []), result["data"]["source"]]
+    words = {word.strip("'\"") for text in told for word in str(text).split()}
+    return sorted((word for word in words if word.startswith(("/", "~"))), key=len, reverse=True)
+
+
+def _without_paths(text: str, paths: list[str]) -> str:
+    for path in paths:
+        text = text.replace(path, Path(path).name)
+    return text

@@ -1,0 +1,115 @@
+"""Rows of a file one after another, so that it may be larger than memory; and rows written likewise."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from automl.errors import DataError, TaskError
+from automl.tasks.delimited import any_field_size
+from automl.tasks.readers import json_object
+
+Row = Mapping[str, Any]
+
+
+def read_stream(path: Path) -> Iterator[Row]:
+    """Each row by its column names; of a .txt file each line is a row with the column "text".
+
+    Raises:
+        TaskError: there is no such file.
+        DataError: its suffix is not one of those allowed, or a row cannot be read; said when it is reached.
+    """
+    read = STREAMS.get(path.suffix.lower())
+    if read is None:
+        raise DataError(f"{path}: cannot read suffix {path.suffix!r}; allowed are {', '.join(STREAMS)}: convert it")
+    try:
+        yield from read(path)
+    except FileNotFoundError:
+        raise TaskError(f"{path}: no such file; check the path") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 ({error.reason}, byte {error.start}); save it as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}); check its permissions") from None
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = file.readline()
+        file.seek(0)
+        delimiter = "\t" if path.suffix.lower() == ".tsv" else next((mark for mark in ",;\t" if mark in header), ",")
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        with any_field_size():
+            try:
+                names = [name.strip() for name in next(reader, [])]
+                for row in reader:
+                    if row and len(row) != len(names):
+                        raise DataError(
+                            f"{path}, line {reader.line_num}: field count {len(row)}, but the header's is "
+                            f"{len(names)}; put quotation marks around fields that hold {delimiter!r} or a line break"
+                        )
+                    if row:
+                        yield dict(zip(names, row, strict=True))
+            except csv.Error as error:
+                raise DataError(f"{path}, line {reader.line_num}: {error}; quote fields as CSV does") from None
+
+
+def _jsonl(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield json_object(line, f"{path}, line {number}")
+
+
+def _txt(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig") as file:
+        for line in file:
+            yield {"text": line.rstrip("\r\n")}
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches(1024):
+            yield from batch.to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: is not readable Parquet ({str(error).splitlines()[0]}); write it again") from None
+
+
+STREAMS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".csv": _csv,
+    ".tsv": _csv,
+    ".jsonl": _jsonl,
+    ".txt": _txt,
+    ".parquet": _parquet,
+}
+
+
+def writer(file: TextIO, suffix: str) -> Callable[[Sequence[Row]], None]:
+    """A function that writes further rows, in the form that the suffix names; a header comes before the first one.
+
+    Raises:
+        DataError: the suffix is not one of those allowed.
+    """
+    if suffix == ".jsonl":
+
+        def write_objects(rows: Sequence[Row]) -> None:
+            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+
+        return write_objects
+    if suffix not in (".csv", ".tsv"):
+        raise DataError(f"--output: cannot write suffix {suffix!r}; allowed are .csv, .tsv, .jsonl")
+    plain = csv.writer(file, delimiter="\t" if suffix == ".tsv" else ",", lineterminator="\n")
+    names: list[str] = []
+
+    def write(rows: Sequence[Row]) -> None:
+        if rows and not names:
+            names.extend(rows[0])
+            plain.writerow(names)
+        plain.writerows([row.get(name) for name in names] for row in rows)
+
+    return write
