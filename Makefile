@@ -11,13 +11,16 @@ DEV := $(call stamp,dev,requirements-dev.lock)
 .ONESHELL:
 .SHELLFLAGS := -euc
 .DEFAULT_GOAL := help
-.PHONY: help search test lint bench install lock clean
+.PHONY: help search dashboard test lint bench install lock clean
 
 help: ## list the targets (the default)
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 search: $(RUNTIME) ## search sst2 with 50 trials or for 4 minutes; options: make search ARGS="--output folder"
 	@.venv/bin/python -m automl.search --task sst2 --budget 50 --time-limit 240 $(ARGS)
+
+dashboard: $(RUNTIME) ## open the dashboard over runs/studies.db; options: make dashboard ARGS="--port 8600"
+	@exec .venv/bin/python -m automl.dashboard $(ARGS)
 
 test: $(DEV) ## run every test; options: make test ARGS="-k spaces -x"
 	@.venv/bin/python -m pytest $(ARGS)
@@ -27,6 +30,7 @@ lint: $(DEV) ## check style, format and types
 	.venv/bin/python -m ruff check . || status=1
 	.venv/bin/python -m ruff format --check . || status=1
 	.venv/bin/python -m mypy || status=1
+	.venv/bin/hadolint docker/Dockerfile || status=1
 	exit $$status
 
 bench: $(DEV) ## time a search; options: make bench ARGS=...
@@ -73,8 +77,8 @@ lock: ## bring both locks up to pyproject.toml; newer versions: make lock ARGS=-
 	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT
 	$(PYTHON) -m venv "$$tmp"; "$$tmp/bin/pip" install -q uv==0.13.8
 	export PATH="$$tmp/bin:$$PATH" UV_FIND_LINKS="$${UV_FIND_LINKS:-$${PIP_FIND_LINKS:-}}"
-	$(UV_COMPILE) $(ARGS) pyproject.toml --group build -o requirements.lock
-	$(UV_COMPILE) $(ARGS) pyproject.toml --group build --group dev -c requirements.lock -o requirements-dev.lock
+	$(UV_COMPILE) $(ARGS) pyproject.toml --extra dashboard --extra postgres --group build -o requirements.lock
+	$(UV_COMPILE) $(ARGS) pyproject.toml --extra dashboard --extra postgres --group build --group dev -c requirements.lock -o requirements-dev.lock
 	if grep -nE '://|^(nvidia|triton|cuda)' requirements.lock requirements-dev.lock; then
 	    echo "error: these lines must not be in a lock: was torch taken from elsewhere than the CPU builds?" >&2; exit 1
 	fi

@@ -1,0 +1,58 @@
+"""The app: its pages, the choice of study and language beside them. `python -m automl.dashboard` starts it."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from automl.dashboard.parts import guarded, language, storage_url, store, t
+from automl.dashboard.words import LANGUAGES
+
+PAGES = {
+    "studies": ("Studies", ":material/list:"),
+    "study": ("Study", ":material/insights:"),
+    "seeds": ("Seeds and folds", ":material/scatter_plot:"),
+    "trial": ("Trial", ":material/model_training:"),
+    "compare": ("Compare", ":material/compare:"),
+    "data": ("Data", ":material/dataset:"),
+    "model": ("Model", ":material/deployed_code:"),
+}
+
+
+def main() -> None:
+    """Draw the page of the link."""
+    st.set_page_config(page_title="automl", page_icon=":material/insights:", layout="wide")
+    st.session_state["lang"] = language()
+    pages = {
+        name: st.Page(f"views/{name}.py", title=t(title), icon=icon, url_path=name, default=name == "studies")
+        for name, (title, icon) in PAGES.items()
+    }
+    st.session_state["pages"] = pages
+    page = st.navigation(list(pages.values()), position="top")
+    _sidebar()
+    page.run()
+
+
+@guarded
+def _sidebar() -> None:
+    with st.sidebar:
+        names = [one.name for one in store(storage_url()).studies()]
+        chosen = st.query_params.get("study")
+        if names:
+            place = names.index(chosen) if chosen in names else None if chosen else 0
+            picked = st.selectbox(t("Study"), names, index=place)
+            if picked is not None and picked != chosen:
+                st.query_params["study"] = picked
+                for old in ("trial", "configurations", "technique"):  # numbers of another study
+                    st.query_params.pop(old, None)
+        spoken = st.selectbox(
+            t("Language"),
+            list(LANGUAGES),
+            index=list(LANGUAGES).index(language()),
+            format_func=LANGUAGES.__getitem__,
+        )
+        if spoken != language():
+            st.query_params["lang"] = spoken
+            st.rerun()
+
+
+main()

@@ -1,0 +1,101 @@
+"""Configurations, one row each, ranked as the search does."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from automl.dashboard.queries.params import ARM, params_of, plain_name, technique_of
+from automl.dashboard.queries.trials import RECENT, trials_table
+from automl.records import State
+from automl.study.reader import StudyRecord
+from automl.study.record import RESULT
+
+if TYPE_CHECKING:
+    import optuna
+
+CONFIGURATION_COLUMNS = [
+    "configuration",
+    "technique",
+    "mean",
+    "spread",
+    "complete",
+    "trainings",
+    "stopped",
+    "seconds",
+    "state",
+    "params",
+]
+
+
+@lru_cache(maxsize=RECENT)
+def configurations_table(study: StudyRecord) -> pd.DataFrame:
+    """One row a configuration, the best first.
+
+    Columns: configuration, technique, params, mean and spread (standard deviation over folds and seeds) of its
+    completed trainings, how many these are, all trainings, those stopped, seconds of all of them, and its state:
+    "shipped", "complete", "stopped", "failed" or "running". Ranked as the search does: who came further comes first.
+    """
+    trials = trials_table(study)
+    if trials.empty:
+        return pd.DataFrame(columns=CONFIGURATION_COLUMNS)
+    groups = trials.groupby("configuration")
+    complete = trials[trials["state"] == State.COMPLETE.value].drop_duplicates(
+        ["configuration", "fold", "seed"], keep="last"
+    )
+    values = complete.astype({"value": float}).groupby("configuration")["value"]
+    table = pd.DataFrame(
+        {
+            "technique": groups["technique"].first(),
+            "mean": values.mean(),
+            "spread": values.std(ddof=1),
+            "complete": values.size(),
+            "trainings": groups.size(),
+            "stopped": (trials["state"] == State.PRUNED.value).groupby(trials["configuration"]).sum(),
+            "seconds": trials["seconds"].astype(float).fillna(0).groupby(trials["configuration"]).sum(),
+            "state": _states(trials, (study.facts.get(RESULT) or {}).get("winner", {}).get("trial")),
+            "params": groups["params"].first(),
+        }
+    )
+    table = table.fillna({"complete": 0}).astype({"complete": int}).reset_index()
+    sign = -1 if study.maximize else 1
+    order = table.assign(
+        first=table["state"] != "shipped", further=-table["complete"], worse=(sign * table["mean"]).fillna(np.inf)
+    ).sort_values(["first", "further", "worse", "configuration"], kind="stable")
+    return order[CONFIGURATION_COLUMNS].reset_index(drop=True)
+
+
+def _states(trials: pd.DataFrame, shipped: int | None) -> pd.Series[str]:
+    """By configuration, what became of it: of what its trainings ended in, the first of this list."""
+    names = ["running", "complete", "stopped", "failed"]
+    kinds = {State.RUNNING: 0, State.WAITING: 0, State.COMPLETE: 1, State.PRUNED: 2, State.FAIL: 3}
+    codes = trials["state"].map({state.value: code for state, code in kinds.items()})
+    states = codes.groupby(trials["configuration"]).min().map(dict(enumerate(names)))
+    return states.where(states.index != shipped, "shipped")
+
+
+@lru_cache(maxsize=RECENT)
+def as_optuna(study: StudyRecord, technique: str = "") -> optuna.Study:
+    """Each configuration of a technique once, as it did where all were compared: for Optuna's own figures.
+
+    Params have their plain names. Nothing is written: it is in memory.
+    """
+    import optuna
+
+    shown = optuna.create_study(direction="maximize" if study.maximize else "minimize")
+    first = [trial for trial in study.trials if trial.facts.get("stage", "search") == "search"]
+    shown.add_trials(
+        optuna.trial.create_trial(
+            state=optuna.trial.TrialState[trial.state.value],
+            params=params_of(trial.params),
+            distributions={plain_name(name): study.distributions[name] for name in trial.params if name != ARM},
+            value=trial.value,
+            intermediate_values=dict(trial.intermediate),
+        )
+        for trial in first
+        if trial.state in (State.COMPLETE, State.PRUNED) and technique_of(trial.params) == technique
+    )
+    return shown

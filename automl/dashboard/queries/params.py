@@ -1,0 +1,31 @@
+"""Params of a trial as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from automl.params import short
+
+ARM = "arm"  # Optuna's name for the choice of a technique
+MODEL = "model"  # among a trial's settings, where several encoders are searched
+
+
+def technique_of(params: Mapping[str, Any]) -> str:
+    """The arm of a configuration; nothing where its space has but one."""
+    return str(params.get(ARM, ""))
+
+
+def plain_name(name: str) -> str:
+    """A param without the arm that Optuna's name for it begins with."""
+    return name.rpartition(".")[2]
+
+
+def params_of(params: Mapping[str, Any]) -> dict[str, Any]:
+    """What was chosen, by plain names, without the technique itself."""
+    return {plain_name(name): value for name, value in params.items() if name != ARM}
+
+
+def params_text(params: Mapping[str, Any]) -> str:
+    """The same in one line."""
+    return ", ".join(f"{name} {short(value)}" for name, value in params_of(params).items())

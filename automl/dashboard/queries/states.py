@@ -1,0 +1,67 @@
+"""What studies are at, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+import pandas as pd
+
+from automl.records import State
+from automl.study.heart import is_alive
+from automl.study.reader import StudySummary
+from automl.study.record import IDENTITY, RESULT
+
+
+class StudyState(str, Enum):
+    """What a study is at."""
+
+    EMPTY = "empty"
+    RUNNING = "running"
+    FINISHED = "finished"
+    CUT_OFF = "cut off"
+    FAILED = "failed"
+
+
+def state_of(facts: Mapping[str, Any], trials: Mapping[State, int], at: datetime) -> StudyState:
+    """Cut off: it was stopped or died before its end, and the same command goes on with it."""
+    if is_alive(facts, at):
+        return StudyState.RUNNING
+    if not sum(trials.values()):
+        return StudyState.EMPTY
+    if facts.get(RESULT) is not None and not facts[RESULT].get("interrupted"):
+        return StudyState.FINISHED
+    if not trials.get(State.COMPLETE) and trials.get(State.FAIL):
+        return StudyState.FAILED
+    if IDENTITY not in facts and not trials.get(State.RUNNING) and not trials.get(State.WAITING):
+        return StudyState.FINISHED  # of another tool, which leaves no result
+    return StudyState.CUT_OFF
+
+
+def studies_table(summaries: Iterable[StudySummary], at: datetime | None = None) -> pd.DataFrame:
+    """One row a study: name, task, state, metric, best, estimate, low, high, trials by state, seconds, last."""
+    at = at or datetime.now(UTC)
+    rows = []
+    for one in summaries:
+        estimate = (one.facts.get(RESULT) or {}).get("estimate") or {}
+        rows.append(
+            {
+                "study": one.name,
+                "task": one.facts.get("task"),
+                "state": state_of(one.facts, one.trials, at).value,
+                "metric": one.facts.get("metric"),
+                "best": one.best,
+                "estimate": estimate.get("value"),
+                "low": estimate.get("low"),
+                "high": estimate.get("high"),
+                **{state.value.lower(): one.trials.get(state, 0) for state in State},
+                "trials": sum(one.trials.values()),
+                "seconds": (one.last - one.began).total_seconds() if one.began and one.last else None,
+                "last": one.last,
+            }
+        )
+    columns = ["study", "task", "state", "metric", "best", "estimate", "low", "high"]
+    columns += [*(state.value.lower() for state in State), "trials", "seconds", "last"]
+    return pd.DataFrame(rows, columns=columns)

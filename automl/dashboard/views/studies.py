@@ -1,0 +1,59 @@
+"""Every study of the database."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from automl.dashboard.parts import guarded, link, storage_url, store, t, table
+from automl.dashboard.queries import digits, studies_table
+from automl.dashboard.store import standing
+from automl.study import readable_url
+
+COLUMNS = ["study", "task", "state", "metric", "best", "estimate", "low", "high"]
+COLUMNS += ["trials", "complete", "pruned", "fail", "running", "waiting", "seconds", "last"]
+
+
+def page() -> None:
+    """A searchable list; one that is picked is opened."""
+    st.title(t("Studies"))
+    st.caption(f"{t('Database')}: {readable_url(storage_url())}")
+    st.fragment(guarded(_list), run_every=standing(0))()
+
+
+def _list() -> None:
+    found = studies_table(store(storage_url()).studies())
+    if found.empty:
+        st.info(t("No study has been recorded yet. Start one:"))
+        st.code("python -m automl.search --task sst2 --budget 50", language="bash")
+        return
+    wanted = st.text_input(t("Search by name, task or state"), key="search", placeholder="sst2").casefold()
+    if wanted:
+        texts = found[["study", "task", "state"]].fillna("").agg(" ".join, axis=1).str.casefold()
+        found = found[texts.str.contains(wanted, regex=False)]
+    shown = found[COLUMNS]
+    event = table(
+        shown,
+        "studies",
+        {
+            "last": st.column_config.DatetimeColumn(t("last activity"), format="YYYY-MM-DD HH:mm"),
+            "seconds": st.column_config.NumberColumn(t("time, s"), format="%d"),
+            "best": st.column_config.NumberColumn(
+                t("best value"), format="%.3f", help=t("The best of all trials: too high a guess for new data.")
+            ),
+            "estimate": st.column_config.NumberColumn(
+                t("estimate"), format="%.3f", help=t("Expected on unseen data, corrected for having been chosen.")
+            ),
+        },
+        places=digits(None),
+        on_select="rerun",
+        selection_mode="single-row",
+    )
+    picked = event.selection.rows if event else []
+    if picked:
+        name = shown.iloc[picked[0]]["study"]
+        link("study", t("Open {name}", name=name), study=name)
+    elif len(shown):
+        st.caption(t("Pick a row to open its study."))
+
+
+guarded(page)()

@@ -1,0 +1,218 @@
+"""One search: what is best, how it got there, and what it does now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from automl.dashboard import charts, queries
+from automl.dashboard.parts import (
+    choose,
+    chosen_study,
+    decimals,
+    figure,
+    guarded,
+    language,
+    link,
+    live,
+    metric_of,
+    score,
+    seconds_text,
+    state,
+    storage_url,
+    t,
+    table,
+    view,
+)
+from automl.dashboard.queries import StudyState
+from automl.records import State
+from automl.study.door import leave_note, note_of, request_stop
+from automl.study.reader import StudyRecord
+from automl.study.record import RESULT
+
+VIEWS = {"now": "Now", "best": "Best configurations", "space": "Search space", "work": "Work"}
+MOST_LINES = 400  # trainings in one figure; of more the last ones are drawn
+
+
+def page() -> None:
+    """Everything about one study."""
+    st.title(st.query_params.get("study") or t("Study"))
+    live(_draw)
+
+
+def _draw() -> None:
+    study = chosen_study()
+    if study is None:
+        return
+    _headline(study)
+    if not study.trials:
+        st.info(t("No trial has begun yet."))
+        return
+    {"now": _now, "best": _best, "space": _space, "work": _work}[view(VIEWS)](study)
+    _notes(study)
+
+
+def _headline(study: StudyRecord) -> None:
+    facts, places = study.facts, decimals(study)
+    result, trials = facts.get(RESULT), queries.trials_table(study)
+    values = trials.loc[trials["state"] == State.COMPLETE.value, "value"]
+    best = (values.max() if study.maximize else values.min()) if len(values) else None
+    counts = trials["state"].value_counts()
+    cells = st.columns(4)
+    cells[0].metric(t("State"), t(state(study).value), help=str(facts.get("command", "")))
+    cells[1].metric(
+        t("Trials"), f"{len(trials)}", help=", ".join(f"{n} {str(name).lower()}" for name, n in counts.items())
+    )
+    best_text = "–" if best is None else f"{best:.{places}f}"
+    cells[2].metric(t("Best value so far"), best_text, help=t("The best of all trials: too high a guess for new data."))
+    if result:
+        told = t("95 % interval, before the test rows were read.")
+        score(cells[3], t("Expected on unseen data"), result["estimate"], places, told)
+        if alike := result["not_distinguishable_from"]:
+            names = ", ".join(name.replace("_", " ") for name in alike)
+            st.caption(t("The winner cannot be told from: {names}", names=names))
+    else:
+        cells[3].metric(t("Expected on unseen data"), "–", help=t("Said when the search ends."))
+    models = ", ".join(name.rsplit("/", 1)[-1] for name in str(facts.get("model") or "").split(", "))
+    about = [facts.get("task"), models, facts.get("search_space"), metric_of(study)]
+    st.caption(" · ".join(str(one) for one in about if one))
+    if stand_in := facts.get("stand_in"):
+        st.warning(stand_in)
+
+
+def _now(study: StudyRecord) -> None:
+    _running(study)
+    _progress(study)
+
+
+def _running(study: StudyRecord) -> None:
+    trials = queries.trials_table(study)
+    running = trials[trials["state"] == State.RUNNING.value]
+    if state(study) is not StudyState.RUNNING:
+        return
+    st.subheader(t("Running trials"))
+    if running.empty:
+        st.caption(t("None at this moment: the winner is being made into one model, or the search ends."))
+    for _, one in running.iterrows():
+        value = "" if pd.isna(one["value"]) else f"{one['value']:.{decimals(study)}f}"
+        words = [f"{t('trial')} {one['trial']}", one["technique"], one["params"], value]
+        st.progress(float(one["share"]), " · ".join(word for word in words if word))
+    if st.button(t("Stop this search"), icon=":material/stop_circle:"):
+        request_stop(storage_url(), study.name)
+        st.toast(t("Asked: it stops within seconds, gives running trials back, and exports the best so far."))
+
+
+def _progress(study: StudyRecord) -> None:
+    history = queries.history_table(study)
+    if history.empty:
+        st.info(t("No trial is complete yet."))
+    else:
+        figure(charts.history(history, metric_of(study)), "history", t("Optimisation history"))
+    steps = queries.steps_table(study)
+    if not steps.empty:
+        kept = steps["trial"].drop_duplicates().tail(MOST_LINES)
+        shown = steps[steps["trial"].isin(kept)]
+        figure(charts.steps(shown, metric_of(study)), "steps", t("Values along each training, and the rungs"))
+        if steps["trial"].nunique() > MOST_LINES:
+            st.caption(t("The last {count} trainings.", count=MOST_LINES))
+    counts = {one.value: int((queries.trials_table(study)["state"] == one.value).sum()) for one in State}
+    figure(charts.states(counts), "states", t("Trials by state"))
+
+
+def _best(study: StudyRecord) -> None:
+    found = queries.configurations_table(study)
+    st.caption(
+        t("Mean and spread (standard deviation) over folds and seeds. Who came further in the race comes first.")
+    )
+    event = table(
+        found,
+        "configurations",
+        {
+            "seconds": st.column_config.NumberColumn(t("cost, s"), format="%.1f"),
+            "configuration": st.column_config.NumberColumn(t("trial"), format="%d"),
+        },
+        places=decimals(study),
+        on_select="rerun",
+        selection_mode="multi-row",
+    )
+    picked = [int(found.iloc[row]["configuration"]) for row in (event.selection.rows if event else [])]
+    if len(picked) == 1:
+        link("trial", t("Open trial {number}", number=picked[0]), study=study.name, trial=picked[0])
+    if len(picked) > 1:
+        numbers = ",".join(map(str, picked))
+        link("compare", t("Compare trials {numbers}", numbers=numbers), study=study.name, configurations=numbers)
+    if result := study.facts.get(RESULT):
+        st.markdown(f"**{t('Shipped')}**: {result['shipped']}")
+        differences = pd.DataFrame(
+            [(name, one["value"], one["low"], one["high"]) for name, one in result["differences"].items()],
+            columns=["what", "value", "low", "high"],
+        )
+        if not differences.empty:
+            axis = t("winner less this one, {metric}", metric=metric_of(study))
+            figure(charts.intervals(differences, axis, zero=True), "differences", t("What it can be told from"))
+            st.caption(t("On the same rows, with 95 % intervals."))
+
+
+def _space(study: StudyRecord) -> None:
+    metric, table_ = metric_of(study), queries.configurations_table(study)
+    techniques = sorted(set(table_["technique"]))
+    values = {
+        str(name) or metric: group["mean"].dropna().tolist()
+        for name, group in table_.groupby("technique")
+        if group["mean"].notna().any()
+    }
+    if values:
+        figure(charts.distribution(values, metric), "distribution", t("Empirical distribution by technique"))
+    best = table_["technique"].iloc[0]
+    technique = choose(t("Technique"), techniques, "technique", default=best) if len(techniques) > 1 else best
+    shown = queries.as_optuna(study, technique)
+    complete = shown.get_trials(deepcopy=False, states=(_complete(),))
+    names = sorted({name for trial in complete for name in trial.params if len(_chosen(complete, name)) > 1})
+    if len(complete) < 2 or not names:
+        st.info(t("Two configurations of a technique have to be complete before its params can be looked at."))
+        return
+    figure(charts.importances(shown, metric), "importances", t("Importance of params"))
+    figure(charts.parallel(shown, names, metric), "parallel", t("Parallel coordinates"))
+    figure(charts.slices(shown, names, metric), "slices", t("Slices"))
+    if len(names) > 1:
+        pair = st.multiselect(t("Two params"), names, default=names[:2], max_selections=2)
+        if len(pair) == 2:
+            figure(charts.contour(shown, pair, metric), "contour", t("Contour"))
+            figure(charts.rank(shown, pair, metric), "rank", t("Rank"))
+
+
+def _complete() -> Any:
+    import optuna
+
+    return optuna.trial.TrialState.COMPLETE
+
+
+def _chosen(trials: list[Any], name: str) -> set[Any]:
+    return {trial.params.get(name) for trial in trials}
+
+
+def _work(study: StudyRecord) -> None:
+    figure(charts.timeline(queries.timeline_table(study)), "timeline", t("What each worker did"))
+    used = queries.utilisation_table(study)
+    if not used.empty:
+        st.caption(
+            t("Share: of the time from the first trial's start to the last one's end, in training or evaluation.")
+        )
+        table(used, "utilisation", {"busy": st.column_config.NumberColumn(t("busy, s"), format="%.1f")}, places=2)
+    st.subheader(t("All trials"))
+    trials = queries.trials_table(study)
+    table(trials, "trials", places=decimals(study))
+    st.caption(f"{t('Time of all trials')}: {seconds_text(trials['seconds'].sum())}")
+
+
+def _notes(study: StudyRecord) -> None:
+    with st.expander(t("Note on this study"), expanded=bool(note_of(study.facts))), st.form("note"):
+        text = st.text_area(t("Note"), note_of(study.facts), key=f"note {study.name} {language()}")
+        if st.form_submit_button(t("Keep this note")):
+            leave_note(storage_url(), study.name, text)
+            st.toast(t("Kept."))
+
+
+guarded(page)()

@@ -1,0 +1,152 @@
+"""The dashboard's figures: how fast a large study opens in a browser, and what watching costs a search.
+
+    python -m benchmarks.dashboard                      # a study of 5,000 trials, in Chromium
+    python -m benchmarks.dashboard --slowdown           # a search alone, and with three browsers that follow it
+
+open     from the click on a link until the page stands still, each in a browser that was never there
+refresh  the same page once more, while it is shown: what a running search causes from time to time
+slowdown wall time of the same search with three browsers open over that without, in turns, median of the ratios
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.dashboard.studies import make_large
+from tests.integration.conftest import make_workplace
+
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+STILL = """() => document.querySelector('h1') !== null && document.querySelector('[data-testid="stApp"]')
+    .getAttribute('data-test-script-state') === 'notRunning'"""
+STILL_SECONDS = 0.5
+PLACES = ("", "study?view=now", "study?view=best", "study?view=space", "study?view=work", "seeds", "trial")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=5000, metavar="N")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N")
+    parser.add_argument("--slowdown", action="store_true")
+    parser.add_argument("--browsers", type=int, default=3, metavar="N")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="automl-dashboard-") as folder, browser() as chromium:
+        if options.slowdown:
+            print(json.dumps(slowdown(Path(folder), chromium, options.repeats, options.browsers), indent=1))
+        else:
+            print(json.dumps(large(Path(folder), chromium, options.trials, options.repeats), indent=1))
+
+
+def large(folder: Path, chromium: Any, trials: int, repeats: int) -> dict[str, Any]:
+    """Seconds by page: of the first open after the start of the app, the median of further ones, and of refreshes."""
+    url = f"sqlite:///{folder / 'studies.db'}"
+    make_large(url, trials=trials)
+    found: dict[str, Any] = {}
+    for place in PLACES:
+        opened, refreshed = [], []
+        with app(url, folder) as address:
+            for _ in range(repeats):
+                with tab(chromium) as page:
+                    opened.append(_seconds(partial(page.goto, f"{address}/{place}"), page))
+                    refreshed += [_seconds(partial(page.keyboard.press, "r"), page) for _ in range(2)]
+        found[place] = {
+            "first": round(opened[0], 2),
+            "open": round(median(opened[1:]), 2),
+            "refresh": round(median(refreshed), 2),
+        }
+        print(place, found[place], file=sys.stderr, flush=True)
+    return {"trials": trials, "seconds": found}
+
+
+def slowdown(folder: Path, chromium: Any, repeats: int, browsers: int) -> dict[str, Any]:
+    """Wall seconds of a search without and with browsers, in turns."""
+    pairs = []
+    for number in range(repeats):
+        seconds = {}
+        for watched in (False, True) if number % 2 else (True, False):
+            place = make_workplace(folder / f"{number}-{watched}")
+            with ExitStack() as stack:
+                if watched:
+                    address = stack.enter_context(app("sqlite:///runs/studies.db", place.folder))
+                    for _ in range(browsers):
+                        page = stack.enter_context(tab(chromium))
+                        page.goto(f"{address}/study?study=watched")
+                began = time.monotonic()
+                done = place.run(budget=60, study_name="watched")
+                seconds[watched] = time.monotonic() - began
+                if done.code:
+                    sys.exit(done.errors)
+        pairs.append((round(seconds[False], 1), round(seconds[True], 1)))
+        print(pairs[-1], file=sys.stderr, flush=True)
+    return {"pairs": pairs, "ratio": round(median(watched / alone for alone, watched in pairs), 3)}
+
+
+@contextmanager
+def app(url: str, folder: Path) -> Iterator[str]:
+    """The dashboard as its command starts it; its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {**os.environ, "AUTOML_STORAGE": url, "PYTHONPATH": str(Path(__file__).parents[1])}
+    line = [sys.executable, "-m", "automl.dashboard", "--no-browser", "--port", str(port)]
+    with (folder / "dashboard.log").open("w") as log:
+        process = subprocess.Popen(line, cwd=folder, env=environment, stdout=log, stderr=log)
+        try:
+            while True:
+                try:
+                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
+                        break
+                except OSError:
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
+
+
+@contextmanager
+def browser() -> Iterator[Any]:
+    """Chromium without a window."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        yield chromium
+        chromium.close()
+
+
+@contextmanager
+def tab(chromium: Any) -> Iterator[Any]:
+    """A page of a browser that was never there."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    yield context.new_page()
+    context.close()
+
+
+def _seconds(act: Callable[[], Any], page: Any) -> float:
+    """From an act until the page stands still, which it has to do for a moment."""
+    began = time.monotonic()
+    act()
+    since = None
+    while since is None or time.monotonic() - since < STILL_SECONDS:
+        since = (since or time.monotonic()) if page.evaluate(STILL) else None
+        time.sleep(0.01)
+    return since - began
+
+
+if __name__ == "__main__":
+    main()

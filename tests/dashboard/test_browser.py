@@ -1,0 +1,189 @@
+"""The dashboard in a real browser: a live search followed, its end compared, taken away and left as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import ROOT, Workplace, make_workplace
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+CHROMIUM = shutil.which("chromium")
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SIGHTS = (("desktop", 1280, 900, "light"), ("phone", 390, 844, "dark"))
+TALL = 2400  # pixels
+PAGES = ("", "study", "seeds", "trial", "compare", "data", "model")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    return make_workplace(tmp_path_factory.mktemp("browser"))
+
+
+@pytest.fixture(scope="module")
+def search(place: Workplace) -> Iterator[subprocess.Popen[str]]:
+    """A search that is at work when the browser opens."""
+    process = place.start(budget=30, study_name="live")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.fixture(scope="module")
+def address(place: Workplace, search: subprocess.Popen[str]) -> Iterator[str]:
+    """Of the app, as its own command starts it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "automl.dashboard", "--no-browser", "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with (place.folder / "dashboard.log").open("w") as log:
+        process = subprocess.Popen(line, cwd=place.folder, env=environment, stdout=log, stderr=log)
+        try:
+            _until(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium here")
+    from playwright.sync_api import sync_playwright
+
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    yield context.new_page()
+    context.close()
+
+
+def test_1_a_live_search_is_followed_without_a_reload(address: str, page: Any, search: subprocess.Popen[str]) -> None:
+    _until(lambda: _open(page, f"{address}/study?study=live") and page.get_by_text("Running trials").count() > 0)
+    page.screenshot(path=SCREENSHOTS / "live.png")
+    seen = set()
+    ends = time.monotonic() + 60
+    while len(seen) < 3 and time.monotonic() < ends:  # the page itself asks for what is new
+        seen.add(page.get_by_test_id("stMetricValue").nth(1).inner_text())
+        time.sleep(0.5)
+    assert len(seen) >= 3, seen
+    assert search.wait(timeout=240) == 0
+    page.get_by_text("finished", exact=True).wait_for(timeout=60_000)
+    _fine(page)
+
+
+def test_2_every_page_is_drawn_wide_and_narrow_in_light_and_dark(address: str, browser: Any) -> None:
+    for size, width, height, scheme in SIGHTS:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = context.new_page()
+        for name in PAGES:
+            _open(page, f"{address}/{name}?study=live")
+            _fine(page)
+            across = page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollWidth")
+            assert across <= width, f"{name} is {across} pixels wide on a screen of {width}"
+            page.set_viewport_size({"width": width, "height": TALL})  # a page scrolls within the window
+            page.wait_for_timeout(300)
+            page.screenshot(path=SCREENSHOTS / f"{name or 'studies'}-{size}-{scheme}.png")
+            page.set_viewport_size({"width": width, "height": height})
+        context.close()
+
+
+def test_3_tables_and_figures_are_downloaded(address: str, page: Any) -> None:
+    _open(page, f"{address}/study?study=live&view=best")
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").filter(has_text="CSV").first.click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].startswith("configuration,technique,mean")
+    assert len(lines) > 5
+    _open(page, f"{address}/study?study=live&view=now")
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").filter(has_text="HTML").first.click()
+    assert "plotly" in Path(download.value.path()).read_text(encoding="utf-8")[:100_000]
+
+
+def test_4_a_link_shows_the_same_to_whoever_gets_it(address: str, page: Any) -> None:
+    _open(page, f"{address}/trial?study=live&trial=3")
+    assert page.url.endswith("trial=3") or "trial=3" in page.url
+    assert page.get_by_text("Fold, seed").count() == 1
+    _open(page, f"{address}/compare?study=live&configurations=0,1")
+    _fine(page)
+    assert page.get_by_text("Rows on which they disagree").count() == 1
+
+
+def test_5_a_whole_click_through_changes_no_byte_of_the_database(address: str, page: Any, place: Workplace) -> None:
+    database = place.folder / "runs" / "studies.db"
+    before = database.read_bytes()
+    for name in PAGES:
+        for view in ("now", "best", "space", "work") if name == "study" else ("",):
+            _open(page, f"{address}/{name}?study=live&view={view}")
+            _fine(page)
+    assert database.read_bytes() == before
+    assert {one.name for one in database.parent.glob("studies.db*")} == {"studies.db"}
+
+
+def test_6_the_model_is_tried_and_exported(address: str, page: Any, tmp_path: Path) -> None:
+    _open(page, f"{address}/model?study=live")
+    page.get_by_label("A text", exact=True).fill("a good warm film")
+    page.get_by_role("button", name="Label it").click()
+    page.get_by_text("positive").first.wait_for(timeout=60_000)
+    page.get_by_label("Folder on the machine of this dashboard").fill(str(tmp_path / "taken"))
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_text("The model is in").wait_for(timeout=60_000)
+    assert json.loads((tmp_path / "taken" / "result.json").read_text())["study"] == "live"
+    _fine(page)
+
+
+def _open(page: Any, url: str) -> bool:
+    """Go there and wait until the app has drawn everything."""
+    page.goto(url)
+    page.get_by_test_id("stApp").wait_for()
+    page.locator("h1").first.wait_for(timeout=30_000)
+    page.wait_for_function(
+        '() => !document.querySelector(\'[data-testid="stStatusWidget"], [data-testid="stSkeleton"]\') '
+        "&& document.querySelector('[data-testid=\"stApp\"]').getAttribute('data-test-script-state') === 'notRunning'",
+        timeout=60_000,
+    )
+    return True
+
+
+def _fine(page: Any) -> None:
+    """No exception, and nothing in red."""
+    assert page.get_by_test_id("stException").count() == 0
+    errors = page.locator('[data-testid="stAlertContentError"]').all_inner_texts()
+    assert not errors
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _until(holds: Any, seconds: float = 60) -> None:
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.2)
