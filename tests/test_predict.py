@@ -79,6 +79,19 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
     assert list(read_stream(path)) == rows
 
 
+def test_a_column_that_only_later_rows_have_is_kept_or_refused(tmp_path: Path) -> None:
+    rows = [{"text": "a"}, {"text": "b", "note": "c"}]
+    for suffix in (".jsonl", ".csv"):
+        with (tmp_path / f"rows{suffix}").open("w", encoding="utf-8") as file:
+            write = writer(file, suffix)
+            if suffix == ".csv":
+                with pytest.raises(DataError, match=r"'note', which the first row has not: write \.jsonl"):
+                    write(rows)
+            else:
+                write(rows)
+    assert list(read_stream(tmp_path / "rows.jsonl")) == rows
+
+
 def test_texts_of_a_plain_file_and_of_parquet(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet

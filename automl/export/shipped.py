@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -48,9 +49,7 @@ class ShippedModel:
     def public(self) -> dict[str, Any]:
         """The result without paths of this machine: of a local task or model its last part is left."""
         shown = {name: value for name, value in self.result.items() if name not in PRIVATE}
-        text = _without_paths(json.dumps(shown, ensure_ascii=False), _paths(self.result))
-        public: dict[str, Any] = json.loads(text)
-        return public
+        return {name: _without_paths(value, _paths(self.result)) for name, value in shown.items()}
 
 
 def shipped_model(url: str, study: str) -> ShippedModel:
@@ -123,13 +122,27 @@ def publish(
 
 
 def _paths(result: Mapping[str, Any]) -> list[str]:
-    """Absolute paths that its texts may name, the longest first."""
-    told = [result.get("command", ""), result["model"], *result.get("models", []), result["data"]["source"]]
-    words = {word.strip("'\"") for text in told for word in str(text).split()}
-    return sorted((word for word in words if word.startswith(("/", "~"))), key=len, reverse=True)
+    """Absolute paths that its texts name, the longest first."""
+    command = [word.partition("=")[2] if word.startswith("--") else word for word in _words(result.get("command", ""))]
+    source = str(result["data"]["source"]).partition(" ")[2]  # "folder PATH", "file PATH"
+    told = {*command, source, result["model"], *result.get("models", [])}
+    return sorted((path for path in told if path.startswith(("/", "~"))), key=len, reverse=True)
 
 
-def _without_paths(text: str, paths: list[str]) -> str:
+def _words(command: str) -> list[str]:
+    return [part for word in shlex.split(command) for part in (word, *word.split(","))]  # of several models, each
+
+
+def _without_paths(value: Any, paths: list[str]) -> Any:
+    """The same without them: a value that is a path, and one within a text, are their last part."""
+    if isinstance(value, Mapping):
+        return {name: _without_paths(one, paths) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(one, paths) for one in value]
+    if not isinstance(value, str):
+        return value
+    if value.startswith("/"):
+        return Path(value).name
     for path in paths:
-        text = text.replace(path, Path(path).name)
-    return text
+        value = value.replace(path, Path(path).name)
+    return value

@@ -31,7 +31,7 @@ from automl.study.schema import (
     distribution,
     fact,
 )
-from automl.study.storage import close, first_line, open_to_read, readable_url
+from automl.study.storage import close, file_identity, first_line, open_to_read, readable_url
 
 if TYPE_CHECKING:
     import optuna
@@ -105,6 +105,7 @@ class Reader:
     def __init__(self, url: str) -> None:
         self._url = url
         self._storage: optuna.storages.RDBStorage | None = None
+        self._file: tuple[int, int] | None = None
         self._known: dict[int, _Known] = defaultdict(_Known)
         self._lock = threading.Lock()
 
@@ -128,7 +129,12 @@ class Reader:
 
     def _ask(self, question: Callable[[Connection], Answer]) -> Answer | None:
         with self._lock:
-            self._storage = self._storage or open_to_read(self._url)
+            if self._storage is not None and file_identity(self._url) != self._file:
+                self._close()  # it was removed, or another one is in its place
+                self._known.clear()
+            if self._storage is None:
+                self._storage = open_to_read(self._url)
+                self._file = file_identity(self._url)
             if self._storage is None:
                 return None
             try:

@@ -59,6 +59,17 @@ def open_to_read(url: str) -> optuna.storages.RDBStorage | None:
         return optuna.storages.RDBStorage(text, engine_kwargs=options, skip_table_creation=True)
 
 
+def file_identity(url: str) -> tuple[int, int] | None:
+    """Tells a database file from another one that has its place; None where it is no file, or none is there."""
+    import sqlalchemy
+
+    where = sqlalchemy.engine.make_url(url).database if _is_sqlite(url) else None
+    if not where or where.startswith("file:") or not Path(where).exists():
+        return None
+    found = Path(where).stat()
+    return found.st_dev, found.st_ino
+
+
 @contextmanager
 def _opening(url: str) -> Iterator[None]:
     """Whatever goes wrong within the block is told as one line, without the password."""

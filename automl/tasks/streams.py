@@ -110,6 +110,8 @@ def writer(file: TextIO, suffix: str) -> Callable[[Sequence[Row]], None]:
         if rows and not names:
             names.extend(rows[0])
             plain.writerow(names)
+        if late := sorted({str(name) for row in rows for name in row} - set(map(str, names))):
+            raise DataError(f"--output: {suffix} cannot hold {late[0]!r}, which the first row has not: write .jsonl")
         plain.writerows([row.get(name) for name in names] for row in rows)
 
     return write

@@ -219,6 +219,19 @@ def test_a_locked_database_is_told_of_while_one_still_looks(tmp_path: Path) -> N
         assert reader.study("s") is not None
 
 
+def test_a_file_that_is_removed_or_replaced_while_one_looks_is_another_database(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with contextlib.closing(Reader(f"sqlite:///{path}")) as reader:
+        for rate in (1e-4, 2e-4):  # the ids of the second are those of the first
+            with open_study(f"sqlite:///{path}", "s", IDENTITY) as study:
+                study.end(start(study, learning_rate=rate).number, State.COMPLETE, rate, {})
+            assert (found := reader.study("s")) is not None
+            assert [trial.value for trial in found.trials] == [rate]
+            path.rename(tmp_path / f"away {rate}")
+            assert reader.study("s") is None
+            assert reader.studies() == []
+
+
 def test_a_trial_of_a_later_version_is_told_of(opened: Opener, reader: Reader) -> None:
     start(opened())
     engine = sqlalchemy.create_engine(opened.url)
