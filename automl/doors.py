@@ -12,6 +12,9 @@ from automl.errors import AutomlError
 if TYPE_CHECKING:
     import typer
 
+STORAGE_VARIABLE = "AUTOML_STORAGE"  # the URL may hold a password, which a command line would show to everyone
+DEFAULT_STORAGE = "sqlite:///runs/studies.db"
+
 
 def run(app: typer.Typer, name: str, arguments: Sequence[str] | None, interrupted: str) -> None:
     """Run a command line.

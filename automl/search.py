@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.doors import run
+from automl.doors import STORAGE_VARIABLE, run
 
 if TYPE_CHECKING:
     from automl.prepare import Request
@@ -166,7 +166,7 @@ def command(
         typer.Option(
             help="SQLAlchemy URL of the study database; one with a password is better given in the environment. "
             "(default: sqlite:///runs/studies.db)",
-            envvar="AUTOML_STORAGE",
+            envvar=STORAGE_VARIABLE,
             rich_help_panel=OUT,
         ),
     ] = None,

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from automl.doors import run
+from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run
 
 LOCAL = "127.0.0.1"
 COLOUR = "#0072B2"  # of what can be clicked; everyone can tell it from the rest
@@ -26,9 +26,9 @@ def command(
         typer.Option(
             help="SQLAlchemy URL of the study database, which is only read. One with a password is better given in the "
             "environment.",
-            envvar="AUTOML_STORAGE",
+            envvar=STORAGE_VARIABLE,
         ),
-    ] = "sqlite:///runs/studies.db",
+    ] = DEFAULT_STORAGE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
     address: Annotated[
         str, typer.Option(help="Address to listen on. There is no login: others than this machine only behind one.")
@@ -57,7 +57,7 @@ def command(
     flags = [f"--{name}={str(value).lower()}" for name, value in options.items()]
     script = Path(__file__).with_name("app.py")
     # This process becomes Streamlit's: Ctrl-C and the exit code are its own. The URL travels unseen by other users.
-    os.environ["AUTOML_STORAGE"] = storage
+    os.environ[STORAGE_VARIABLE] = storage
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *flags])  # noqa: S606
 

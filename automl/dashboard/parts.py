@@ -17,12 +17,11 @@ import streamlit as st
 from automl.dashboard.queries import StudyState, digits, state_of
 from automl.dashboard.store import Store, standing
 from automl.dashboard.words import LANGUAGES, translate
+from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE
 from automl.errors import AutomlError
 from automl.records import State
 from automl.study.reader import Reader, StudyRecord
 
-STORAGE = "AUTOML_STORAGE"  # environment: the URL may hold a password, which a command line would show to everyone
-DEFAULT_STORAGE = "sqlite:///runs/studies.db"
 log = logging.getLogger(__name__)
 Args = ParamSpec("Args")
 
@@ -40,7 +39,7 @@ def language() -> str:
 
 def storage_url() -> str:
     """The database of this app."""
-    return os.environ.get(STORAGE, DEFAULT_STORAGE)
+    return os.environ.get(STORAGE_VARIABLE, DEFAULT_STORAGE)
 
 
 @st.cache_resource(show_spinner=False)
@@ -129,16 +128,7 @@ def table(
     event = st.dataframe(
         frame, hide_index=True, column_config={**titles, **floats, **(columns or {})}, key=f"table {name}", **more
     )
-    st.download_button(
-        t("CSV"),
-        lambda: frame.to_csv(index=False).encode("utf-8-sig"),  # a spreadsheet else guesses the encoding
-        file_name=f"{name}.csv",
-        mime="text/csv",
-        key=f"csv {name}",
-        on_click="ignore",
-        icon=":material/download:",
-        type="tertiary",
-    )
+    _download(name, "csv", lambda: frame.to_csv(index=False).encode("utf-8-sig"))  # a spreadsheet else guesses that
     return event
 
 
@@ -153,12 +143,17 @@ def figure(drawn: go.Figure, name: str, title: str = "") -> None:
         alt=title or name,
         config={"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2}},
     )
+    _download(name, "html", lambda: drawn.to_html(include_plotlyjs=True).encode())
+
+
+def _download(name: str, suffix: str, content: Callable[[], bytes]) -> None:
+    """A button for a file, which is made when it is asked for."""
     st.download_button(
-        t("HTML"),
-        lambda: drawn.to_html(include_plotlyjs=True).encode(),
-        file_name=f"{name}.html",
-        mime="text/html",
-        key=f"html {name}",
+        suffix.upper(),
+        content,
+        file_name=f"{name}.{suffix}",
+        mime=f"text/{suffix}",
+        key=f"{suffix} {name}",
         on_click="ignore",
         icon=":material/download:",
         type="tertiary",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.doors import run
+from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run
 
 if TYPE_CHECKING:
     from automl.export.shipped import ShippedModel
@@ -21,8 +21,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptio
 def command(
     study: Annotated[str, typer.Option(help="The study whose shipped model is exported.")],
     storage: Annotated[
-        str, typer.Option(help="SQLAlchemy URL of the study database.", envvar="AUTOML_STORAGE")
-    ] = "sqlite:///runs/studies.db",
+        str, typer.Option(help="SQLAlchemy URL of the study database.", envvar=STORAGE_VARIABLE)
+    ] = DEFAULT_STORAGE,
     to: Annotated[
         str | None, typer.Option(help="Repository USER/NAME on the Hugging Face Hub, made if there is none.")
     ] = None,

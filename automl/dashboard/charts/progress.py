@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from automl.dashboard.charts.look import BLUE, GREY, PALETTE, STATE_COLOURS, drawn
 from automl.records import State
-
-RUNGS = (1 / 8, 1 / 4, 1 / 2, 3 / 4)  # of its own schedule, at which a weak trial is stopped
+from automl.training.loop import STEPS
+from automl.tuning.pruning import RUNGS
 
 
 def history(table: pd.DataFrame, metric: str) -> go.Figure:
@@ -52,7 +52,7 @@ def steps(table: pd.DataFrame, metric: str) -> go.Figure:
             opacity=0.6,
         )
     for rung in RUNGS:
-        figure.add_vline(x=rung, line={"color": GREY, "dash": "dot", "width": 1})
+        figure.add_vline(x=rung / STEPS, line={"color": GREY, "dash": "dot", "width": 1})
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     return drawn(figure, "share of the training's own schedule", metric)
 

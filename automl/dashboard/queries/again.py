@@ -10,6 +10,8 @@ from automl.dashboard.queries.params import MODEL
 from automl.records import Trial
 from automl.study.reader import StudyRecord
 
+REPLACED = ("--budget", "--time-limit", "--target", "--search-space", "--study-name", "--output")  # each has a value
+
 
 def as_space(trial: Trial) -> str | None:
     """A search space that holds this trial's configuration alone, as YAML; None where it was not recorded whole."""
@@ -25,21 +27,15 @@ def again_command(study: StudyRecord, trial: Trial) -> str | None:
     words = shlex.split(str(study.facts.get("command", "")))
     if not words or not trial.facts.get("settings"):
         return None
-    kept, dropped = (
-        [],
-        {f"--{name}" for name in ("budget", "time-limit", "target", "search-space", "study-name", "output")},
-    )
     model = trial.facts["settings"].get(MODEL)
-    dropped |= {"--model"} if model else set()
-    place = 0
-    while place < len(words):
-        option = words[place].partition("=")[0]
+    dropped, kept = {*REPLACED, *(["--model"] if model else [])}, list[str]()
+    rest = iter(words)
+    for word in rest:
+        option, equals, _ = word.partition("=")
         if option in dropped:
-            place += 1 if "=" in words[place] else 2
-        elif option == "--warm-start":
-            place += 1
-        else:
-            kept.append(words[place])
-            place += 1
+            if not equals:
+                next(rest, None)
+        elif option != "--warm-start":
+            kept.append(word)
     kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", f"trial-{trial.number}"]
     return shlex.join(kept + (["--model", str(model)] if model else []))

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from automl.dashboard.queries.params import ARM, params_of, plain_name, technique_of
+from automl.dashboard.queries.params import params_of, plain_name, technique_of
 from automl.dashboard.queries.trials import RECENT, trials_table
 from automl.records import State
+from automl.spaces.bound import ARM
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from automl.params import short
+from automl.spaces.bound import ARM
 
-ARM = "arm"  # Optuna's name for the choice of a technique
 MODEL = "model"  # among a trial's settings, where several encoders are searched
 
 

@@ -12,9 +12,9 @@ from automl.dashboard.queries.params import params_text, technique_of
 from automl.records import State, Trial
 from automl.study.reader import StudyRecord
 from automl.study.record import IDENTITY
+from automl.training.loop import STEPS
 
 RECENT = 8  # records whose tables are kept: several browsers, and parts of a page, ask for the same; not to be changed
-STEPS = 8  # evaluations of a training, as `training.loop` has them
 TRIAL_COLUMNS = [
     "trial",
     "configuration",
