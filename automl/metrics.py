@@ -87,6 +87,13 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     return float(np.mean(row_losses(labels, probabilities)))
 
 
+def digits(rows: int | None) -> int:
+    """Decimals of a score that so many rows support: the last one is about half a standard error."""
+    if not rows:
+        return 3
+    return int(np.clip(np.ceil(-np.log10(0.25 / np.sqrt(rows))), 1, 4))
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities, [..., labels] float32, of logits of the same shape."""
     exp = np.exp(logits - logits.max(axis=-1, keepdims=True))

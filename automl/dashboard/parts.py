@@ -14,11 +14,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from automl.dashboard.queries import StudyState, digits, state_of
+from automl.dashboard.queries import StudyState, state_of
 from automl.dashboard.store import Store, standing
 from automl.dashboard.words import LANGUAGES, translate
 from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE
 from automl.errors import AutomlError
+from automl.metrics import digits
 from automl.records import State
 from automl.study.reader import Reader, StudyRecord
 

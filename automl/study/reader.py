@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import Connection, Row, Select, Table, func, select
+from sqlalchemy import Connection, Row, Table, select
 
 from automl.errors import StorageError
 from automl.records import State, Trial
-from automl.study.record import IDENTITY
 from automl.study.schema import (
     ATTRIBUTES,
     DIRECTIONS,
@@ -29,9 +27,11 @@ from automl.study.schema import (
     TRIALS,
     VALUES,
     distribution,
-    fact,
+    facts_of,
+    joined,
 )
 from automl.study.storage import close, file_identity, first_line, open_to_read, readable_url
+from automl.study.summaries import StudySummary, summaries
 
 if TYPE_CHECKING:
     import optuna
@@ -41,30 +41,6 @@ OPEN = (State.RUNNING, State.WAITING)
 ENDLESS = {"INF_POS": math.inf, "INF_NEG": -math.inf, "NAN": math.nan}
 
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class StudySummary:
-    """A study in a list of many.
-
-    Args:
-        facts: recorded about the study as a whole; none in one of another tool.
-        trials: how many there are, by state.
-        best: value of its best completed trial.
-        began, last: when its first trial started, and when last one started or ended.
-    """
-
-    name: str
-    facts: Mapping[str, Any]
-    trials: Mapping[State, int]
-    best: float | None
-    began: datetime | None
-    last: datetime | None
-
-    @property
-    def is_search(self) -> bool:
-        """Whether a search of ours recorded it, and not another tool."""
-        return IDENTITY in self.facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +87,7 @@ class Reader:
 
     def studies(self) -> list[StudySummary]:
         """Every study, the newest first."""
-        return self._ask(_summaries) or []
+        return self._ask(summaries) or []
 
     def study(self, name: str) -> StudyRecord | None:
         """One with all its trials; None where there is none of that name."""
@@ -161,7 +137,7 @@ class Reader:
         )
         known = self._known[identity]
         changed = _bring_up_to_date(connection, identity, known)
-        facts = _facts(connection, STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == identity).get(identity, {})
+        facts = facts_of(connection, STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == identity).get(identity, {})
         if known.record is None or changed or facts != known.record.facts:
             trials = sorted(known.trials.values(), key=lambda trial: trial.number)
             maximize = directions.scalars().first() != "MINIMIZE"
@@ -175,7 +151,7 @@ def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool
     wanted = (TRIALS.c.study_id == study) & (newer | TRIALS.c.trial_id.in_(known.open))
 
     def of(table: Table) -> Sequence[Row[Any]]:
-        return connection.execute(_joined(table).where(wanted)).all()
+        return connection.execute(joined(table).where(wanted)).all()
 
     params: dict[int, dict[str, Any]] = defaultdict(dict)
     for one in of(PARAMS):
@@ -186,7 +162,7 @@ def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool
     steps: dict[int, dict[int, float]] = defaultdict(dict)
     for one in of(STEPS):
         steps[one.trial_id][one.step] = _number(one.intermediate_value, one.intermediate_value_type)
-    facts = _facts(connection, ATTRIBUTES, wanted)
+    facts = facts_of(connection, ATTRIBUTES, wanted)
     known.open, changed = set(), False
     for one in connection.execute(select(TRIALS).where(wanted)):
         key, state = one.trial_id, State[one.state]
@@ -205,64 +181,6 @@ def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool
         if state in OPEN:
             known.open.add(key)
     return changed
-
-
-def _joined(table: Table) -> Select[Any]:
-    return select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id)
-
-
-def _facts(connection: Connection, table: Table, wanted: Any) -> dict[int, dict[str, Any]]:
-    """Attributes of studies or trials, by the id of what has them."""
-    query = _joined(table) if table is ATTRIBUTES else select(table)
-    owner = "trial_id" if table is ATTRIBUTES else "study_id"
-    found: dict[int, dict[str, Any]] = defaultdict(dict)
-    for one in connection.execute(query.where(wanted)):
-        found[getattr(one, owner)][one.key] = fact(one.value_json)
-    return found
-
-
-def _summaries(connection: Connection) -> list[StudySummary]:
-    facts = _facts(connection, STUDY_ATTRIBUTES, sqlalchemy.true())
-    counts: dict[int, Counter[State]] = defaultdict(Counter)
-    began: dict[int, list[datetime]] = defaultdict(list)
-    last: dict[int, list[datetime]] = defaultdict(list)
-    for one in connection.execute(
-        select(
-            TRIALS.c.study_id,
-            TRIALS.c.state,
-            func.count().label("count"),
-            func.min(TRIALS.c.datetime_start).label("began"),
-            func.max(func.coalesce(TRIALS.c.datetime_complete, TRIALS.c.datetime_start)).label("last"),
-        ).group_by(TRIALS.c.study_id, TRIALS.c.state)
-    ):
-        counts[one.study_id][State[one.state]] = one[2]
-        began[one.study_id] += [one.began] if one.began else []
-        last[one.study_id] += [one.last] if one.last else []
-    minimized = set(
-        connection.execute(
-            select(DIRECTIONS.c.study_id).where(DIRECTIONS.c.direction == "MINIMIZE", DIRECTIONS.c.objective == 0)
-        ).scalars()
-    )
-    extremes = {
-        one.study_id: one.low if one.study_id in minimized else one.high
-        for one in connection.execute(
-            select(TRIALS.c.study_id, func.min(VALUES.c.value).label("low"), func.max(VALUES.c.value).label("high"))
-            .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
-            .where(TRIALS.c.state == State.COMPLETE.value, VALUES.c.objective == 0)
-            .group_by(TRIALS.c.study_id)
-        )
-    }
-    return [
-        StudySummary(
-            one.study_name,
-            facts.get(one.study_id, {}),
-            counts[one.study_id],
-            extremes.get(one.study_id),
-            min(began[one.study_id], default=None),
-            max(last[one.study_id], default=None),
-        )
-        for one in connection.execute(select(STUDIES).order_by(STUDIES.c.study_id.desc()))
-    ]
 
 
 def _number(value: float | None, kind: str) -> float:

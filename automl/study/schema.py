@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, DateTime, Enum, Float, Integer, MetaData, String, Table
+from sqlalchemy import Column, Connection, DateTime, Enum, Float, Integer, MetaData, Select, String, Table, select
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -57,3 +58,18 @@ def distribution(text: str) -> BaseDistribution:
 def fact(text: str) -> Any:
     """An attribute's value; equal ones are one object, not to be changed: trials share most of theirs."""
     return json.loads(text)
+
+
+def joined(table: Table) -> Select[Any]:
+    """Rows of a table about trials, each with its trial."""
+    return select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id)
+
+
+def facts_of(connection: Connection, table: Table, wanted: Any) -> dict[int, dict[str, Any]]:
+    """Attributes of studies or trials, by the id of what has them."""
+    query = joined(table) if table is ATTRIBUTES else select(table)
+    owner = "trial_id" if table is ATTRIBUTES else "study_id"
+    found: dict[int, dict[str, Any]] = defaultdict(dict)
+    for one in connection.execute(query.where(wanted)):
+        found[getattr(one, owner)][one.key] = fact(one.value_json)
+    return found

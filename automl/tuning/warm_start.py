@@ -12,7 +12,7 @@ from automl.progress import text
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Reader
-from automl.study.reader import StudySummary
+from automl.study.summaries import StudySummary
 from automl.tuning.configurations import Cell, Configuration, configurations
 
 WARM_START = "warm_start"  # the study's fact that says what it took, so that it goes on as it began

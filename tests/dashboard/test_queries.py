@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from automl.dashboard import queries
-from automl.dashboard.queries import StudyState, best_of_n, digits, state_of
+from automl.dashboard.queries import StudyState, best_of_n, state_of
 from automl.dashboard.store import Store, standing
+from automl.metrics import digits
 from automl.records import State, Trial
 from automl.study import Reader
 from automl.study.heart import ALIVE

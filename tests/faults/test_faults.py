@@ -61,11 +61,16 @@ def finish(process: subprocess.Popen[str]) -> str:
     return errors
 
 
-def ray_processes() -> list[int]:
+def ray_processes_of(driver: int) -> set[int]:
     """What holds memory and cores: workers, raylet, control store. (Ray's two small agents leave a minute later.)"""
-    listed = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(maxsplit=2) for line in listed.splitlines()[1:]]
+    family, size = {str(driver)}, 0
+    while len(family) > size:
+        size = len(family)
+        family |= {pid for pid, parent, *_ in rows if parent in family}
     names = ("ray::ResourceTrainable", "raylet/raylet", "gcs_server")
-    return [int(line.split()[0]) for line in listed.splitlines() if any(name in line for name in names)]
+    return {int(pid) for pid, _, *args in rows if pid in family and any(name in " ".join(args) for name in names)}
 
 
 def test_after_a_killed_driver_the_same_command_goes_on(place: Workplace) -> None:
@@ -276,6 +281,13 @@ def test_a_time_limit_is_kept_and_exports_the_best(place: Workplace) -> None:
     assert len(states) < 500
 
 
+def alive(pid: int) -> bool:
+    """Whether a process is there, and not only waits to be forgotten by its parent."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
 def listening(processes: Iterable[int]) -> set[str]:
     """Addresses (as the kernel writes them, in hexadecimal) on which the processes listen for TCP connections."""
     sockets = set()
@@ -288,16 +300,16 @@ def listening(processes: Iterable[int]) -> set[str]:
 
 
 def test_ray_listens_on_this_machine_only_and_nothing_of_it_is_left_after_a_kill(place: Workplace) -> None:
-    before = set(ray_processes())
     process = place.start(budget=5)
     list(until(process, "trial_reported"))
-    ours = set(ray_processes()) - before
+    ours = ray_processes_of(process.pid)
+    assert len(ours) >= 3
     assert listening(ours)
     assert listening(ours) <= {"0100007F", "0000000000000000FFFF00000100007F"}  # 127.0.0.1, the second as IPv6
     process.kill()
     finish(process)
     for _ in range(60):
-        if not set(ray_processes()) - before:
+        if not any(alive(pid) for pid in ours):
             return
         time.sleep(0.5)
     pytest.fail("Ray's processes outlive a killed driver")

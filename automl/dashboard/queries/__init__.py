@@ -2,7 +2,7 @@
 
 from automl.dashboard.queries.again import again_command, as_space
 from automl.dashboard.queries.configurations import as_optuna, configurations_table
-from automl.dashboard.queries.luck import best_of_n, digits, luck_table
+from automl.dashboard.queries.luck import best_of_n, luck_table
 from automl.dashboard.queries.params import params_of, params_text, technique_of
 from automl.dashboard.queries.states import StudyState, state_of, studies_table
 from automl.dashboard.queries.trials import (
@@ -21,7 +21,6 @@ __all__ = [
     "as_space",
     "best_of_n",
     "configurations_table",
-    "digits",
     "history_table",
     "luck_table",
     "params_of",

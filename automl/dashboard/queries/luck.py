@@ -44,10 +44,3 @@ def luck_table(study: StudyRecord) -> pd.DataFrame:
         ("test, read once", *(result["test"][name] for name in ("value", "low", "high"))),
     ]
     return pd.DataFrame(rows, columns=["what", "value", "low", "high"])
-
-
-def digits(rows: int | None) -> int:
-    """Decimals of a score that so many rows support: the last one is about half a standard error."""
-    if not rows:
-        return 3
-    return int(np.clip(np.ceil(-np.log10(0.25 / np.sqrt(rows))), 1, 4))

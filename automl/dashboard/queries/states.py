@@ -11,8 +11,8 @@ import pandas as pd
 
 from automl.records import State
 from automl.study.heart import is_alive
-from automl.study.reader import StudySummary
 from automl.study.record import IDENTITY, RESULT
+from automl.study.summaries import StudySummary
 
 
 class StudyState(str, Enum):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from automl.dashboard.parts import guarded, link, storage_url, store, t, table
-from automl.dashboard.queries import digits, studies_table
+from automl.dashboard.queries import studies_table
 from automl.dashboard.store import standing
+from automl.metrics import digits
 from automl.study import readable_url
 
 COLUMNS = ["study", "task", "state", "metric", "best", "estimate", "low", "high"]
