@@ -22,8 +22,8 @@ search: $(RUNTIME) ## search sst2 with 50 trials or for 4 minutes; options: make
 dashboard: $(RUNTIME) ## open the dashboard over runs/studies.db; options: make dashboard ARGS="--port 8600"
 	@exec .venv/bin/python -m automl.dashboard $(ARGS)
 
-test: $(DEV) ## run every test; options: make test ARGS="-k spaces -x"
-	@.venv/bin/python -m pytest $(ARGS)
+test: $(DEV) ## run every test, in two processes; options: make test ARGS="-n 0 -k spaces -x"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(DEV) ## check style, format and types
 	@status=0
