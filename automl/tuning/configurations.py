@@ -25,6 +25,11 @@ class Configuration:
     params: Mapping[str, Any]
     trials: Mapping[Cell, Trial]
 
+    @property
+    def spare(self) -> bool:
+        """Whether it was tried because workers were idle, and is not waited for."""
+        return bool(self.trials[min(self.trials, key=lambda cell: self.trials[cell].number)].facts.get("spare"))
+
     def complete(self, cells: Sequence[Cell]) -> bool:
         """Whether it was trained to the end in every one of these cells."""
         return all(cell in self.trials and self.trials[cell].state is State.COMPLETE for cell in cells)

@@ -62,7 +62,7 @@ class Search:
                 self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
-        self._racing = False
+        self._racing = self._nothing_new = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
         self._broken = 0
@@ -110,9 +110,10 @@ class Search:
         if self.stopping or self._broken >= HOPELESS:
             return None
         trial = self._study.again() or self._new()
+        self._nothing_new = trial is None
         if trial is not None:
             return self._start(trial)
-        if self._running:  # which may still change who wins
+        if self._running and not self._in_vain:  # what runs may still change who wins
             return None
         self._finals = self._finals or self._last_steps()
         order = self._finals.next() if self._finals else None
@@ -139,7 +140,13 @@ class Search:
         self._started += 1
         shown, cell = self._space.told(trial.params), cell_of(trial)
         self._running[trial.number] = _Running(
-            shown, self._budget.clock(), cell, trial.facts["stage"], self._arm_of(trial.params), configuration_of(trial)
+            shown,
+            self._budget.clock(),
+            cell,
+            trial.facts["stage"],
+            self._arm_of(trial.params),
+            configuration_of(trial),
+            bool(trial.facts.get("spare")),
         )
         self._proposer.started(trial)
         self._progress.emit(TrialStarted(trial.number, shown))
@@ -172,8 +179,7 @@ class Search:
         facts["settings"] = self._space.told(params)  # with what the space fixes, for who has the record alone
         if job.configuration is not None:
             facts["configuration"] = job.configuration
-        if job.speculative:
-            facts["speculative"] = True
+        facts |= {name: True for name in ("speculative", "spare") if getattr(job, name)}
         if job.continues is not None:
             facts["continues"] = job.continues
         distributions = self._space.distributions(self._arm_of(params))
@@ -207,9 +213,16 @@ class Search:
         self._progress.emit(TrialReported(number, step, steps, value))
         seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces
         seen[running.configuration] = value
+        if self._in_vain:
+            return False
         others = [other for configuration, other in seen.items() if configuration != running.configuration]
         rule = seed_goes_on if running.stage == RACE else goes_on
         return rule(step, value, others)
+
+    @property
+    def _in_vain(self) -> bool:
+        """Whether nobody waits for what runs, and nothing but the last steps is left to do."""
+        return self._nothing_new and all(one.spare for one in self._running.values())
 
     def _seen_at(self, cell: Cell, arm: str, step: int) -> dict[int, float]:
         """What was seen there, by configuration."""
@@ -217,6 +230,8 @@ class Search:
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         """End a trial that ran its whole schedule. Only checkpoints that may still be of use are kept."""
+        if self._finals is not None:  # the winner is known: it came too late
+            return self.prune(number)
         self._end(number, State.COMPLETE, value, facts)
         forget_models(self._policy, self._study.trials())
 
@@ -239,7 +254,7 @@ class Search:
         return numbers
 
     def _end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
-        running = self._running.pop(number)
+        running, self._nothing_new = self._running.pop(number), False
         seconds = self._budget.clock() - running.started
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
@@ -264,4 +279,5 @@ class _Running:
     stage: str
     arm: str
     configuration: int
+    spare: bool
     facts: dict[str, Any] = field(default_factory=dict)

@@ -37,6 +37,7 @@ class Job:
     continues: int | None = None  # number of the stopped trial that it goes on from
     arms: tuple[str, ...] = ()
     speculative: bool = False  # it is tried because a worker would else be idle: nothing waits for its end
+    spare: bool = False  # likewise, and it is stopped when all others have ended
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Policy:
             trials: the study's, by number; waiting ones have been started again before.
             used: share of the budget, of trials or time, whichever is further.
         """
-        found, job = configurations(trials), None
+        everything = configurations(trials)
+        found, job = [one for one in everything if not one.spare], None
         if not found or used < self._room_for_search(SEARCH_SHARE):
             job = self._search(found)
         job = job or self._race(found)
@@ -99,8 +101,11 @@ class Policy:
             job = self._ahead(found)
         if job is None and any(_is_waited_for(trial) for trial in trials):
             job = self._overtaking(found)
-            if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.techniques.exhausted(found):
+        if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.techniques.exhausted(found):
+            if any(_is_waited_for(trial) for trial in trials):
                 job = self._speculation(found)
+            if job is None and any(_must_end(trial) for trial in trials):
+                job = self._spare(everything)
         return job
 
     def _search(self, found: Sequence[Configuration]) -> Job | None:
@@ -124,6 +129,11 @@ class Policy:
         arms = self.techniques.with_room(hopeful, found) or tuple(hopeful[-1:])
         return Job(SEARCH, self.cells[0], arms=arms, speculative=True) if arms else None
 
+    def _spare(self, found: Sequence[Configuration]) -> Job:
+        """What takes the time of idle workers only: it may win if it comes through the race before all others have."""
+        job = self._race(found, spare=True) or Job(SEARCH, self.cells[0], arms=tuple(self.arms[-1:]))
+        return replace(job, spare=True)
+
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
         """Those that were stopped while others were tried, the best of their company first."""
         return [one for one, _, _ in self._stopped(found)]
@@ -145,10 +155,10 @@ class Policy:
                 stopped.append((one, *standing(value, company[self.arm_of(one.params), step])))
         return sorted(stopped, key=lambda entry: (entry[1], entry[0].number))[:MOST_PAUSED]
 
-    def _race(self, found: Sequence[Configuration]) -> Job | None:
+    def _race(self, found: Sequence[Configuration], *, spare: bool = False) -> Job | None:
         for place, cell in enumerate(self.cells[1:], start=1):
             for one in self.admitted(found, place):
-                if cell not in one.trials:
+                if cell not in one.trials and one.spare == spare:
                     return Job(RACE, cell, one.params, one.number)
         return None
 
@@ -211,7 +221,7 @@ class Policy:
             one.number: one
             for before, cell in enumerate(self.cells[1:place], start=1)
             for one in self.admitted(found, before)
-            if not one.complete([cell]) and not one.lost(cell)
+            if not one.complete([cell]) and not one.lost(cell) and (cell in one.trials or not one.spare)
         }
         return list(coming.values())
 
@@ -265,4 +275,8 @@ def make_policy(
 def _is_waited_for(trial: Trial) -> bool:
     """Whether others than idle workers have a use for its end, and it is still far off."""
     far_off = max(trial.intermediate, default=0) <= FAR_OFF
-    return trial.state is State.RUNNING and far_off and not trial.facts.get("speculative")
+    return _must_end(trial) and far_off and not trial.facts.get("speculative")
+
+
+def _must_end(trial: Trial) -> bool:
+    return trial.state is State.RUNNING and not trial.facts.get("spare")

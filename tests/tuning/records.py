@@ -55,7 +55,8 @@ class Record:
             number = len(self.trials)
             params = {"rate": 1.0 + number} if job.params is None else job.params
             trial = a_trial(number, cell=job.cell, params=params, of=job.configuration)
-            self.trials.append(replace(trial, facts={**trial.facts, "stage": job.stage}))
+            own = {name: True for name in ("speculative", "spare") if getattr(job, name)}
+            self.trials.append(replace(trial, facts={**trial.facts, "stage": job.stage, **own}))
             self.jobs.append(job)
             self.used.append(used)
         return job

@@ -218,6 +218,29 @@ def test_a_seed_that_lags_behind_the_others_in_its_cell_is_stopped(study: Study)
     assert verdicts == [True, True, False]
 
 
+def test_what_nobody_waits_for_is_stopped_when_all_others_have_ended(study: Study) -> None:
+    search, _ = make_search(study, 200, n_folds=2)
+    made = {"checkpoint": "a.safetensors", "checkpoint_sha256": "a"}
+    while not any(trial.facts.get("spare") for trial in study.trials()):
+        number = ask(search)
+        started = study.trials()[number].facts
+        if started["stage"] == SEARCH and not started.get("spare"):  # the race is still under way
+            search.complete(number, 0.5 if number else 0.9, made)
+    running = [trial for trial in study.trials() if trial.state is State.RUNNING]
+    spare = running.pop()
+    assert spare.facts["spare"]
+    assert running
+    assert search.report(spare.number, 1, 8, 0.9, {}), "the others are still on their way"
+    for trial in running:
+        search.complete(trial.number, 0.1, made)
+    order = search.ask()
+    assert order is not None
+    assert order.number is None, "the last steps begin without it"
+    assert not search.report(spare.number, 2, 8, 0.95, {}), "however good it is"
+    search.complete(spare.number, 0.99, made)
+    assert study.trials()[spare.number].state is State.PRUNED, "who wins is settled"
+
+
 def test_checkpoints_that_may_still_be_shipped_are_kept_also_over_a_restart(study: Study, tmp_path: Path) -> None:
     search, _ = make_search(study, budget=60)
     for place in range(12):

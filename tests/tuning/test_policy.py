@@ -218,7 +218,29 @@ def test_so_many_of_a_technique_are_proposed_at_once_and_idle_workers_turn_to_ot
         replace(one, facts={**one.facts, "speculative": True}) for one in trials if one.state is State.RUNNING
     ]
     ended = [one for one in trials if one.state is not State.RUNNING]
-    assert policy.next([*ended, *speculative], 0.1) in (None, NEW_OF_A), "nobody speculates where nothing is waited for"
+    job = policy.next([*ended, *speculative], 0.1)
+    assert job in (None, NEW_OF_A) or job.spare, "nobody speculates where nothing is waited for"
+
+
+def test_idle_workers_take_what_nobody_waits_for_and_the_search_goes_on_as_without_it() -> None:
+    policy = a_policy(3, recipes=())
+    best = a_trial(0, 0.9)
+    settled = [best, *(a_trial(1 + n, 0.5) for n in range(PATIENCE + 2))]  # nothing new is worth a try
+    race = [a_trial(20 + n, 0.9 - n, of=n, cell=CELLS[1], params=settled[n].params) for n in range(5)]
+    last = [a_trial(30 + n, None, of=n, cell=CELLS[2], params=settled[n].params) for n in (0, 1)]
+    last = [replace(one, intermediate={6: 0.5}) for one in last]
+    trials = [*settled, *race, *last]
+    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, arms=("",), spare=True)
+    assert policy.next(trials, SEARCH_SHARE) is None
+
+    spare = a_trial(40, 0.99, spare=True)
+    assert policy.next([*trials, spare], 0.1) == Job(RACE, CELLS[1], spare.params, 40, spare=True)
+    done = [replace(one, state=State.COMPLETE, value=0.9 - n / 10) for n, one in enumerate(last)]
+    assert policy.next([*settled, *race, *done, spare], 0.1) is None, "nobody waits for its race"
+    assert leader(policy, *settled, *race, *done, spare) == 0
+    through = [a_trial(41 + n, 0.99, of=40, cell=cell, params=spare.params) for n, cell in enumerate(CELLS[1:3])]
+    assert leader(policy, *settled, *race, *done, spare, through[0]) == 0, "a good start is not enough"
+    assert leader(policy, *settled, *race, *done, spare, *through) == 40, "it came through before the others had"
 
 
 @pytest.mark.parametrize(("step", "goes_on"), [(2, True), (6, False)])
@@ -428,6 +450,8 @@ def test_who_is_alone_in_front_leads_only_by_where_a_running_rival_was_too(searc
             place = next((n for n, cell in enumerate(policy.cells) if not rival.complete([cell])), 0)
             if not place or rival not in policy.admitted(found, place) or rival.lost(policy.cells[place]):
                 continue
+            if rival.spare and policy.cells[place] not in rival.trials:
+                continue  # nobody waits for it
             ahead = [one for one in found if one.complete(policy.cells[: place + 1])]
             if ahead == [leading]:
                 both = policy.cells[:place]
