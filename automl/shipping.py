@@ -67,13 +67,13 @@ def choose_shipped(
         NothingUsable: no configuration was completed.
     """
     found = configurations(study.trials())
-    winner = policy.leader(found)
+    winner = policy.race.leader(found)
     if winner is None:
         raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
     shipped = _plain_form(study, winner, prepared, progress, until)
     if shipped.lost is None:
         return shipped
-    other = policy.leader([one for one in found if _is_expressible(_params(one, prepared))])
+    other = policy.race.leader([one for one in found if _is_expressible(_params(one, prepared))])
     if other is None or (other.trials[policy.cells[0]].value or 0.0) <= shipped.candidates.named[STUDENT].value:
         return shipped
     instead = _plain_form(study, other, prepared, progress, until)

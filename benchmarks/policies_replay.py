@@ -15,8 +15,9 @@ from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.curves import Recorded, Table, nearest_in
 from automl.tuning.duration import Forecast
+from automl.tuning.job import SEARCH, Job
 from automl.tuning.plan import Search
-from automl.tuning.policy import SEARCH, Job, Policy, make_policy
+from automl.tuning.policy import Policy, make_policy
 from automl.tuning.simulate import Usage, Workers, simulate
 from automl.tuning.simulated_work import Clock
 
@@ -136,7 +137,7 @@ class Watch:
         if not isinstance(event, TrialEnded):
             return
         trials = self.study.trials()
-        leader = self.policy.leader(configurations(trials))
+        leader = self.policy.race.leader(configurations(trials))
         if leader is not None:
             worth = self.find(leader.params).value
             self.moments.append(Moment(round(self.clock.busy, 2), _best_seen(trials, self.policy), round(worth, 5)))

@@ -148,7 +148,7 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
         for cell, right in zip((SECOND, THIRD), rights, strict=True):
             record(params, cell, right, of=number)
     labels = prepared.splits.labelled.labels
-    winner = POLICY.leader(configurations(study.trials()))
+    winner = POLICY.race.leader(configurations(study.trials()))
     assert winner is not None
     verdict = judge(winner, study, POLICY, prepared, {"majority": np.zeros_like(labels), "twin": labels.copy()})
     assert verdict.winner.number == numbers[0]
@@ -181,7 +181,7 @@ def test_a_further_seed_on_one_fold_does_not_narrow_what_is_compared(
     for cell in cells[1 : policy.n_folds]:
         record(FULL, cell, 0.5, of=other)
     assert len(cells) > policy.n_folds
-    winner = policy.leader(configurations(study.trials()))
+    winner = policy.race.leader(configurations(study.trials()))
     assert winner is not None
     rows = len(prepared.splits.labelled)
     (difference,) = judge(winner, study, policy, prepared, {}).differences

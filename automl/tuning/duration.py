@@ -12,7 +12,8 @@ from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.training.distillation import NOT_EXPRESSIBLE, student_params
 from automl.tuning.configurations import configuration_of, configurations
-from automl.tuning.policy import Job, Policy
+from automl.tuning.job import Job
+from automl.tuning.policy import Policy
 
 ANSWER_SPEED = 3.0  # rows that a model answers for in the time that it trains on one
 STEP_OVERHEAD = 1.0  # seconds that a last step takes besides: a model is copied, files are written
@@ -46,7 +47,7 @@ class Forecast:
 
     def last_steps(self, trials: Sequence[Trial]) -> float:
         """After the race, for the one who leads it now."""
-        leader = self.policy.leader(configurations(trials))
+        leader = self.policy.race.leader(configurations(trials))
         if leader is None:
             return 0.0
         depth, student = self.space.depth_of(leader.params), student_params(Params(**self.space.params(leader.params)))

@@ -12,7 +12,7 @@ from automl.tuning.policy import Policy
 
 def forget_models(policy: Policy, trials: Sequence[Trial]) -> None:
     """Remove the models of those that cannot win any more."""
-    kept = policy.worth_keeping(trials)
+    kept = policy.race.worth_keeping(trials)
     for trial in trials:
         if trial.number not in kept and "checkpoint" in trial.facts:
             Path(trial.facts["checkpoint"]).unlink(missing_ok=True)

@@ -15,9 +15,10 @@ from automl.tuning.budget import Budget
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.duration import Forecast
 from automl.tuning.finals import Finals
+from automl.tuning.job import RACE, Job
 from automl.tuning.kept import forget_models, forget_states
 from automl.tuning.orders import Order
-from automl.tuning.policy import RACE, Job, Policy
+from automl.tuning.policy import Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
 
@@ -133,7 +134,7 @@ class Search:
         self._progress.emit(Notice("warning", f"{step}: {error}; the winner's own model is shipped in its place"))
 
     def _last_steps(self) -> Finals | None:
-        leader = self._policy.leader(configurations(self._study.trials()))
+        leader = self._policy.race.leader(configurations(self._study.trials()))
         return None if leader is None else Finals(self._study, leader, self._space)
 
     def _start(self, trial: Trial) -> Order:
@@ -194,7 +195,7 @@ class Search:
             why = "so few held-out rows cannot tell more of them apart"
         elif not self._policy.techniques.open(found):
             why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
-        entrants = len(self._policy.admitted(found, 1))
+        entrants = len(self._policy.race.admitted(found, 1))
         return (
             f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
         )

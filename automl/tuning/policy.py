@@ -5,39 +5,23 @@ Stateless, so that a search that was killed goes on exactly where it was, and a 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
-from automl.tuning.arms import Arms, key, ranked
+from automl.tuning.arms import Arms, key
 from automl.tuning.configurations import Cell, Configuration, configurations
+from automl.tuning.job import SEARCH, Job
 from automl.tuning.pruning import standing, stopped_too_early
+from automl.tuning.race import FEWEST_ENTRANTS, Race
 
-SEARCH, RACE = "search", "race"  # why a trial was run: to try a configuration, or to know more about a good one
 SEARCH_SHARE = 0.45  # of the budget, after which the race has precedence
 MORE_SEARCH_SHARE = 0.75  # until then something new is tried where the race has nothing to do
-ENTRANTS_SHARE = 1 / 3  # of the completed configurations, that enter the race
-MOST_ENTRANTS, FEWEST_ENTRANTS = 8, 2
 MORE_SEEDS, MORE_SEEDS_WITH_FOLDS = 2, 1  # for finalists; each fold brings a seed of its own
 FAR_OFF = 4  # eighths of its schedule, up to which a training is worth waiting for with something else to do
 MOST_PAUSED = 8  # stopped trainings whose state is kept, so that they can go on
-
-
-@dataclass(frozen=True)
-class Job:
-    """A training to start. `params` of None are the sampler's to propose, of one of the arms."""
-
-    stage: str
-    cell: Cell
-    params: Mapping[str, Any] | None = None
-    configuration: int | None = None  # number of the trial that had these params first
-    continues: int | None = None  # number of the stopped trial that it goes on from
-    arms: tuple[str, ...] = ()
-    speculative: bool = False  # it is tried because a worker would else be idle: nothing waits for its end
-    spare: bool = False  # likewise, and it is stopped when all others have ended
 
 
 @dataclass(frozen=True)
@@ -83,6 +67,11 @@ class Policy:
         """How they stand."""
         return Arms(self.arms, self.arm_of, self.cells, self.held_out, self.recipes)
 
+    @property
+    def race(self) -> Race:
+        """Of the best configurations."""
+        return Race(self.cells, self.finalists, self.techniques)
+
     def next(self, trials: Sequence[Trial], used: float) -> Job | None:
         """The next training; None where there is none to start before a running one has ended, or none at all.
 
@@ -94,17 +83,20 @@ class Policy:
         found, job = [one for one in everything if not one.spare], None
         if not found or used < self._room_for_search(SEARCH_SHARE):
             job = self._search(found)
-        job = job or self._race(found)
+        job = job or self.race.next(found)
         if job is None and used < self._room_for_search(MORE_SEARCH_SHARE):
             job = self._search(found)  # and what is found so joins the race
-        if job is None and any(trial.state is State.RUNNING for trial in trials):  # a worker would else wait for it
-            job = self._ahead(found)
-        if job is None and any(_is_waited_for(trial) for trial in trials):
-            job = self._overtaking(found)
+        running = [trial for trial in trials if trial.state is State.RUNNING]
+        return job or (self._meanwhile(everything, running, used) if running else None)
+
+    def _meanwhile(self, everything: Sequence[Configuration], running: Sequence[Trial], used: float) -> Job | None:
+        """What a worker does that would else wait for the others."""
+        found = [one for one in everything if not one.spare]
+        long_way = any(_is_waited_for(trial) for trial in running)
+        job = self.race.ahead(found) or (self.race.overtaking(found) if long_way else None)
         if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.techniques.exhausted(found):
-            if any(_is_waited_for(trial) for trial in trials):
-                job = self._speculation(found)
-            if job is None and any(_must_end(trial) for trial in trials):
+            job = self._speculation(found) if long_way else None
+            if job is None and not all(trial.facts.get("spare") for trial in running):
                 job = self._spare(everything)
         return job
 
@@ -131,7 +123,7 @@ class Policy:
 
     def _spare(self, found: Sequence[Configuration]) -> Job:
         """What takes the time of idle workers only: it may win if it comes through the race before all others have."""
-        job = self._race(found, spare=True) or Job(SEARCH, self.cells[0], arms=tuple(self.arms[-1:]))
+        job = self.race.next(found, spare=True) or Job(SEARCH, self.cells[0], arms=tuple(self.arms[-1:]))
         return replace(job, spare=True)
 
     def paused(self, found: Sequence[Configuration]) -> list[Configuration]:
@@ -154,96 +146,6 @@ class Policy:
                 step, value = max(one.trials[first].intermediate.items())
                 stopped.append((one, *standing(value, company[self.arm_of(one.params), step])))
         return sorted(stopped, key=lambda entry: (entry[1], entry[0].number))[:MOST_PAUSED]
-
-    def _race(self, found: Sequence[Configuration], *, spare: bool = False) -> Job | None:
-        for place, cell in enumerate(self.cells[1:], start=1):
-            for one in self.admitted(found, place):
-                if cell not in one.trials and one.spare == spare:
-                    return Job(RACE, cell, one.params, one.number)
-        return None
-
-    def _ahead(self, found: Sequence[Configuration]) -> Job | None:
-        """A cell that those in front come to, if nobody overtakes them."""
-        places = range(len(self.cells), 0, -1)
-        front = next((best for place in places if (best := ranked(found, self.cells[:place]))), [])
-        return self._untrained(front[: self.finalists])
-
-    def _overtaking(self, found: Sequence[Configuration]) -> Job | None:
-        """A cell that others in the race come to, if they overtake those in front."""
-        job = self._untrained(self.admitted(found, 1))
-        return None if job is None else replace(job, speculative=True)
-
-    def _untrained(self, wanted: Sequence[Configuration]) -> Job | None:
-        """The first cell that the first of these has yet to be trained in, if it was stopped in none."""
-        cells = self.cells
-        for one in wanted:
-            for cell in cells:
-                if cell not in one.trials and not any(one.lost(other) for other in cells):
-                    return Job(RACE, cell, one.params, one.number)
-        return None
-
-    def admitted(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
-        """Ever fewer configurations: those that are trained in the cell at this place, the best before it first."""
-        first = sum(one.complete(self.cells[:1]) for one in found)
-        entrants = min(max(math.ceil(first * ENTRANTS_SHARE), FEWEST_ENTRANTS), MOST_ENTRANTS)
-        return self._in_line(found, place)[: self._room(entrants, place)]
-
-    def leader(self, found: Sequence[Configuration]) -> Configuration | None:
-        """The best of those that came furthest in the race; None where nothing was completed.
-
-        A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
-        Nor does it where one who is on the way, and has most of it behind, is ahead so far.
-        """
-        for place in range(len(self.cells), 0, -1):
-            there, coming = ranked(found, self.cells[:place]), self._on_the_way(found, place)
-            if len(there) < FEWEST_ENTRANTS and coming:
-                continue
-            if there and not any(self._ahead_of(there[0], rival, place) for rival in coming):
-                return there[0]
-        return None
-
-    def worth_keeping(self, trials: Sequence[Trial]) -> set[int]:
-        """Numbers of the trials whose models may be shipped: those of every configuration that may still win.
-
-        More than race now: with each configuration that is completed, one that is further down may be admitted.
-        """
-        found, cells = configurations(trials), self.cells
-        kept: set[int] = set()
-        for place in range(1, len(cells) + 1):
-            for one in self._in_line(found, place)[: self._room(MOST_ENTRANTS, place)]:
-                if place == len(cells) or not one.complete(cells[: place + 1]):  # else it is judged further on
-                    kept |= {trial.number for trial in one.trials.values()}
-        return kept
-
-    def _on_the_way(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
-        """Those that are to be trained in the cells up to this place, and have yet to end there."""
-        coming = {
-            one.number: one
-            for before, cell in enumerate(self.cells[1:place], start=1)
-            for one in self.admitted(found, before)
-            if not one.complete([cell]) and not one.lost(cell) and (cell in one.trials or not one.spare)
-        }
-        return list(coming.values())
-
-    def _ahead_of(self, best: Configuration, rival: Configuration, place: int) -> bool:
-        """Whether a rival was better where both were trained, over more than half of the cells up to this place."""
-        shared = [cell for cell in self.cells[:place] if rival.complete([cell])]
-        return 2 * len(shared) > place and rival.worth(shared) > best.worth(shared)
-
-    def _in_line(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
-        """Who comes first to the cell at this place: the best of each technique, then the best of the others.
-
-        Of what is alike in most things one is enough to know about. A technique whose best is clearly behind has no
-        place of its own, but after one small fold.
-        """
-        there, champions = ranked(found, self.cells[:place]), self.techniques.champions(found, place)
-        arms = champions if self.techniques.coarse and place == 1 else self.techniques.contenders(found, place)
-        first = {champions[arm].number for arm in arms}
-        return sorted(there, key=lambda one: one.number not in first)  # stable: the better ones first
-
-    def _room(self, entrants: int, place: int) -> int:
-        """How many of the entrants are trained in the cell at this place: half as many in each as in the one before."""
-        return max(entrants >> (place - 1), self.finalists)
 
     def _room_for_search(self, share: float) -> float:
         """Of the budget, what may be spent on trying: a share, as far as the race to its end fits into the rest."""
@@ -275,8 +177,4 @@ def make_policy(
 def _is_waited_for(trial: Trial) -> bool:
     """Whether others than idle workers have a use for its end, and it is still far off."""
     far_off = max(trial.intermediate, default=0) <= FAR_OFF
-    return _must_end(trial) and far_off and not trial.facts.get("speculative")
-
-
-def _must_end(trial: Trial) -> bool:
-    return trial.state is State.RUNNING and not trial.facts.get("spare")
+    return far_off and not trial.facts.get("speculative") and not trial.facts.get("spare")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from automl.records import State, Trial
 from automl.spaces import ARM, BoundSpace
-from automl.tuning.policy import SEARCH
+from automl.tuning.job import SEARCH
 
 if TYPE_CHECKING:
     import optuna

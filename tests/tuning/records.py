@@ -9,7 +9,8 @@ from typing import Any
 
 from automl.records import State, Trial
 from automl.tuning.configurations import Cell
-from automl.tuning.policy import Job, Policy
+from automl.tuning.job import Job
+from automl.tuning.policy import Policy
 
 RECIPES = ({"rate": 0.1}, {"rate": 0.2}, {"rate": 0.3})
 FIRST = Cell(0, 7)

@@ -20,9 +20,10 @@ from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.duration import Forecast
 from automl.tuning.finals import REHEARSAL, STUDENT
+from automl.tuning.job import RACE, SEARCH
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
-from automl.tuning.policy import MOST_PAUSED, RACE, SEARCH, make_policy
+from automl.tuning.policy import MOST_PAUSED, make_policy
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 MODEL = {"tiny": 6}  # layers

@@ -16,16 +16,9 @@ from hypothesis import strategies as st
 from automl.records import State, Trial
 from automl.tuning.arms import COARSE, MOST_AT_ONCE, PATIENCE
 from automl.tuning.configurations import Cell, configurations
-from automl.tuning.policy import (
-    MORE_SEARCH_SHARE,
-    MOST_ENTRANTS,
-    MOST_PAUSED,
-    RACE,
-    SEARCH,
-    SEARCH_SHARE,
-    Job,
-    Policy,
-)
+from automl.tuning.job import RACE, SEARCH, Job
+from automl.tuning.policy import MORE_SEARCH_SHARE, MOST_PAUSED, SEARCH_SHARE, Policy
+from automl.tuning.race import MOST_ENTRANTS
 from tests.tuning.records import ENDED, FIRST, RECIPES, Record, a_trial
 
 NEW = Job(SEARCH, FIRST, arms=("",))  # what the sampler proposes
@@ -38,7 +31,7 @@ def a_policy(n_folds: int = 5, repeats: int = 0, budget: int = 0, recipes: Any =
 
 
 def leader(policy: Policy, *trials: Any) -> int | None:
-    found = policy.leader(configurations(trials))
+    found = policy.race.leader(configurations(trials))
     return None if found is None else found.number
 
 
@@ -267,7 +260,7 @@ def test_no_more_are_tried_than_the_held_out_rows_can_rank() -> None:
 
 def test_models_that_can_no_longer_win_are_not_kept() -> None:
     trials = [a_trial(number, number / 100) for number in range(20)]
-    kept = a_policy().worth_keeping(trials)
+    kept = a_policy().race.worth_keeping(trials)
     assert kept == set(range(20 - MOST_ENTRANTS, 20))
 
 
@@ -337,8 +330,8 @@ def test_what_one_fold_cannot_tell_from_the_best_is_tried_when_nothing_else_is_l
     assert policy.techniques.contenders(found) == ["a", "b"]
     assert policy.techniques.open(configurations([*a[:-1], b, c])) == ["a"]
     assert policy.techniques.open(found) == ["b"], "a is settled, and c clearly behind"
-    assert [one.number for one in policy.admitted(found, 1)] == [0, 20, 1, 2, 3, 4]
-    assert [one.number for one in replace(policy, held_out=0).admitted(found, 1)] == [0, 1, 2, 3, 4, 5]
+    assert [one.number for one in policy.race.admitted(found, 1)] == [0, 20, 1, 2, 3, 4]
+    assert [one.number for one in replace(policy, held_out=0).race.admitted(found, 1)] == [0, 1, 2, 3, 4, 5]
     assert replace(policy, held_out=0).techniques.open(found) == []
 
 
@@ -349,9 +342,9 @@ def test_after_a_small_fold_the_best_of_each_technique_races() -> None:
     arms: Any = {"arm_of": lambda params: str(params["arm"]), "arms": ("quick", "slow")}
     exact = replace(a_policy(recipes=()), held_out=COARSE, **arms)
     coarse = replace(exact, held_out=COARSE - 1)
-    assert [one.number for one in exact.admitted(found, 1)] == [0, 1, 2, 3]
-    assert [one.number for one in coarse.admitted(found, 1)] == [0, 9, 1, 2]
-    leading = coarse.leader(found)
+    assert [one.number for one in exact.race.admitted(found, 1)] == [0, 1, 2, 3]
+    assert [one.number for one in coarse.race.admitted(found, 1)] == [0, 9, 1, 2]
+    leading = coarse.race.leader(found)
     assert leading is not None
     assert leading.number == 0
 
@@ -432,8 +425,8 @@ def test_a_model_that_may_still_win_is_never_dropped(search: Any) -> None:
     dropped: set[int] = set()
     for record in steps(*search):
         complete = {trial.number for trial in record.trials if trial.state is State.COMPLETE}
-        dropped |= complete - policy.worth_keeping(record.trials)
-        leading = policy.leader(configurations(record.trials))
+        dropped |= complete - policy.race.worth_keeping(record.trials)
+        leading = policy.race.leader(configurations(record.trials))
         assert (leading is None) == (not any(one.complete(policy.cells[:1]) for one in configurations(record.trials)))
         if leading is not None:
             assert not dropped & {trial.number for trial in leading.trials.values()}
@@ -445,10 +438,10 @@ def test_who_is_alone_in_front_leads_only_by_where_a_running_rival_was_too(searc
     policy = search[0]
     for record in steps(*search):
         found = configurations(record.trials)
-        leading = policy.leader(found)
+        leading = policy.race.leader(found)
         for rival in found:
             place = next((n for n, cell in enumerate(policy.cells) if not rival.complete([cell])), 0)
-            if not place or rival not in policy.admitted(found, place) or rival.lost(policy.cells[place]):
+            if not place or rival not in policy.race.admitted(found, place) or rival.lost(policy.cells[place]):
                 continue
             if rival.spare and policy.cells[place] not in rival.trials:
                 continue  # nobody waits for it

@@ -15,8 +15,8 @@ from automl.records import State
 from automl.study import Study, study_in_memory
 from automl.tuning.curves import Curve, Point, Recorded, Table, nearest_in
 from automl.tuning.finals import REFIT
+from automl.tuning.job import RACE
 from automl.tuning.orders import WORKER_RESTARTS
-from automl.tuning.policy import RACE
 from automl.tuning.simulate import Workers, deaths
 from automl.tuning.simulated_work import Labour, Life
 from benchmarks.curves_drawn import made_up
