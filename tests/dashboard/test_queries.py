@@ -152,6 +152,10 @@ def test_optuna_gets_each_configuration_once_by_plain_names() -> None:
         ({"rate": 0.1}, "PRUNED"),
     ]
     assert not queries.as_optuna(study, "another").trials
+    better = StudyRecord("s", {}, (*study.trials, trial(3, 0.7)), study.distributions)
+    assert [one.value for one in queries.as_optuna(better, "full", best=1).trials] == [0.7]
+    worse = StudyRecord("s", {}, better.trials, study.distributions, maximize=False)
+    assert [one.value for one in queries.as_optuna(worse, "full", best=1).trials] == [0.5]
 
 
 def test_a_trial_is_repeated_by_a_command_and_a_space_of_its_own() -> None:

@@ -79,15 +79,27 @@ def _states(trials: pd.DataFrame, shipped: int | None) -> pd.Series[str]:
 
 
 @lru_cache(maxsize=RECENT)
-def as_optuna(study: StudyRecord, technique: str = "") -> optuna.Study:
+def as_optuna(study: StudyRecord, technique: str = "", *, best: int | None = None) -> optuna.Study:
     """Each configuration of a technique once, as it did where all were compared: for Optuna's own figures.
 
     Params have their plain names. Nothing is written: it is in memory.
+
+    Args:
+        best: so many of those that were completed, and no others; None: all.
     """
     import optuna
 
     shown = optuna.create_study(direction="maximize" if study.maximize else "minimize")
-    first = [trial for trial in study.trials if trial.facts.get("stage", "search") == "search"]
+    trials = [
+        trial
+        for trial in study.trials
+        if trial.facts.get("stage", "search") == "search"
+        and trial.state in (State.COMPLETE, State.PRUNED)
+        and technique_of(trial.params) == technique
+    ]
+    if best is not None:
+        complete = [trial for trial in trials if trial.state is State.COMPLETE]
+        trials = sorted(complete, key=lambda trial: trial.value or 0.0, reverse=study.maximize)[:best]
     shown.add_trials(
         optuna.trial.create_trial(
             state=optuna.trial.TrialState[trial.state.value],
@@ -96,7 +108,6 @@ def as_optuna(study: StudyRecord, technique: str = "") -> optuna.Study:
             value=trial.value,
             intermediate_values=dict(trial.intermediate),
         )
-        for trial in first
-        if trial.state in (State.COMPLETE, State.PRUNED) and technique_of(trial.params) == technique
+        for trial in trials
     )
     return shown

@@ -33,7 +33,7 @@ from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 
 VIEWS = {"now": "Now", "best": "Best configurations", "space": "Search space", "work": "Work"}
-MOST_LINES = 400  # trainings in one figure; of more the last ones are drawn
+MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, and of more configurations the best
 
 
 def page() -> None:
@@ -169,12 +169,19 @@ def _space(study: StudyRecord) -> None:
     technique = choose(t("Technique"), techniques, "technique", default=best) if len(techniques) > 1 else best
     shown = queries.as_optuna(study, technique)
     complete = shown.get_trials(deepcopy=False, states=(_complete(),))
-    names = sorted({name for trial in complete for name in trial.params if len(_chosen(complete, name)) > 1})
+    chosen: dict[str, set[Any]] = {}
+    for trial in complete:
+        for name, value in trial.params.items():
+            chosen.setdefault(name, set()).add(value)
+    names = sorted(name for name, values in chosen.items() if len(values) > 1)
     if len(complete) < 2 or not names:
         st.info(t("Two configurations of a technique have to be complete before its params can be looked at."))
         return
     figure(charts.importances(shown, metric), "importances", t("Importance of params"))
-    figure(charts.parallel(shown, names, metric), "parallel", t("Parallel coordinates"))
+    lines = queries.as_optuna(study, technique, best=MOST_LINES)
+    figure(charts.parallel(lines, names, metric), "parallel", t("Parallel coordinates"))
+    if len(complete) > MOST_LINES:
+        st.caption(t("The best {best} of {all} configurations.", best=MOST_LINES, all=len(complete)))
     figure(charts.slices(shown, names, metric), "slices", t("Slices"))
     if len(names) > 1:
         pair = st.multiselect(t("Two params"), names, default=names[:2], max_selections=2)
@@ -187,10 +194,6 @@ def _complete() -> Any:
     import optuna
 
     return optuna.trial.TrialState.COMPLETE
-
-
-def _chosen(trials: list[Any], name: str) -> set[Any]:
-    return {trial.params.get(name) for trial in trials}
 
 
 def _work(study: StudyRecord) -> None:
