@@ -15,7 +15,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from automl.dashboard.queries import StudyState, state_of
-from automl.dashboard.store import Store, standing
+from automl.dashboard.store import LONGEST, Store, standing
 from automl.dashboard.words import LANGUAGES, translate
 from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE
 from automl.errors import AutomlError
@@ -24,6 +24,7 @@ from automl.records import State
 from automl.study.reader import Reader, StudyRecord
 
 log = logging.getLogger(__name__)
+SELDOM = 4  # times as long between two drawings of what has figures
 Args = ParamSpec("Args")
 
 
@@ -101,19 +102,32 @@ def decimals(study: StudyRecord) -> int:
     return digits((study.facts.get("data") or {}).get("held_out"))
 
 
-def live(draw: Callable[[], None]) -> None:
-    """Draw something that changes while a search runs, or before there is one; and again from time to time."""
+def live(draw: Callable[[StudyRecord], None], *, seldom: bool = False) -> None:
+    """Draw a study, and where there may be news again from time to time; nothing where there is no study yet.
+
+    Args:
+        seldom: what has figures: they are drawn with the processors that search.
+    """
     study = find_study()
-    watched = study is None or state(study) is StudyState.RUNNING
+    stage = _stage(study)
 
     def again() -> None:
-        draw()
-        found = find_study()
-        if watched and found is not None and (study is None or state(found) is not StudyState.RUNNING):
-            st.rerun()  # all of the page, once: the study has come, or it has ended
+        found = chosen_study()
+        if _stage(found) != stage:
+            st.rerun()  # all of the page, once: the study has come, has its first trial, or has ended
+        if found is not None:
+            draw(found)
 
-    every = standing(0 if study is None else len(study.trials)) if watched else None
+    if study is not None and state(study) is not StudyState.RUNNING:
+        every = None if seldom else LONGEST  # it may be searched on
+    else:
+        every = standing(0 if study is None else len(study.trials)) * (SELDOM if seldom else 1)
     st.fragment(guarded(again), run_every=every)()
+
+
+def _stage(study: StudyRecord | None) -> tuple[StudyState, bool] | None:
+    """What decides which parts a page has."""
+    return None if study is None else (state(study), bool(study.trials))
 
 
 def table(

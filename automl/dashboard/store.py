@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from automl.study.reader import Reader, StudyRecord
 from automl.study.summaries import StudySummary
 
-SHORTEST, LONGEST = 2.0, 10.0  # seconds that an answer stands
+SHORTEST, LONGEST = 4.0, 10.0  # seconds that an answer stands
 TRIALS_A_SECOND = 1000  # it stands one second more for so many
 
 Answer = TypeVar("Answer")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from automl.dashboard import charts, queries
-from automl.dashboard.parts import chosen_study, decimals, figure, guarded, live, metric_of, t, table
+from automl.dashboard.parts import decimals, figure, guarded, live, metric_of, t, table
 from automl.records import State
 from automl.study.reader import StudyRecord
 
@@ -16,13 +16,10 @@ MOST_DRAWN = 200  # of the curve of the expected best
 def page() -> None:
     """Spread over seeds and folds, weak seeds, the expected best, and validation beside test."""
     st.title(t("Seeds and folds"))
-    live(_draw)
+    live(_draw, seldom=True)
 
 
-def _draw() -> None:
-    study = chosen_study()
-    if study is None:
-        return
+def _draw(study: StudyRecord) -> None:
     _spread(study)
     _expected_best(study)
     _luck(study)

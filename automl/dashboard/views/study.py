@@ -10,9 +10,9 @@ import streamlit as st
 from automl.dashboard import charts, queries
 from automl.dashboard.parts import (
     choose,
-    chosen_study,
     decimals,
     figure,
+    find_study,
     guarded,
     language,
     link,
@@ -39,18 +39,17 @@ MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, an
 def page() -> None:
     """Everything about one study."""
     st.title(st.query_params.get("study") or t("Study"))
-    live(_draw)
-
-
-def _draw() -> None:
-    study = chosen_study()
+    live(_headline)
+    study = find_study()
     if study is None:
         return
-    _headline(study)
-    if not study.trials:
+    if study.trials:
+        chosen = view(VIEWS)
+        if chosen == "now":
+            live(_running)
+        live({"now": _progress, "best": _best, "space": _space, "work": _work}[chosen], seldom=True)
+    else:
         st.info(t("No trial has begun yet."))
-        return
-    {"now": _now, "best": _best, "space": _space, "work": _work}[view(VIEWS)](study)
     _notes(study)
 
 
@@ -80,11 +79,6 @@ def _headline(study: StudyRecord) -> None:
     st.caption(" · ".join(str(one) for one in about if one))
     if stand_in := facts.get("stand_in"):
         st.warning(stand_in)
-
-
-def _now(study: StudyRecord) -> None:
-    _running(study)
-    _progress(study)
 
 
 def _running(study: StudyRecord) -> None:

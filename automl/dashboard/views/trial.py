@@ -10,7 +10,6 @@ import streamlit as st
 from automl.dashboard import charts, queries
 from automl.dashboard.parts import (
     choose,
-    chosen_study,
     decimals,
     figure,
     guarded,
@@ -32,13 +31,10 @@ SHOWN_BY_THEMSELVES = ("error", "traceback", "versions", "settings", "loss", "va
 def page() -> None:
     """Everything about one trial."""
     st.title(t("Trial"))
-    live(_draw)
+    live(_draw, seldom=True)
 
 
-def _draw() -> None:
-    study = chosen_study()
-    if study is None:
-        return
+def _draw(study: StudyRecord) -> None:
     if not study.trials:
         st.info(t("No trial has begun yet."))
         return
