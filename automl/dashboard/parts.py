@@ -218,11 +218,11 @@ def choose(label: str, options: Sequence[Any], key: str, default: Any = None, **
     return chosen
 
 
-def view(views: Mapping[str, str]) -> str:
-    """Which part of a page is drawn, by its name in the link; `views` are names and titles."""
-    known = st.query_params.get("view")
+def view(views: Mapping[str, str], key: str = "view", label: str = "View") -> str:
+    """Which of few ways to see something, by its name in the link; `views` are names and titles."""
+    known = st.query_params.get(key)
     chosen = st.segmented_control(
-        t("View"),
+        t(label),
         list(views),
         default=known if known in views else next(iter(views)),
         format_func=lambda name: t(views[name]),
@@ -231,5 +231,5 @@ def view(views: Mapping[str, str]) -> str:
     )
     name = str(chosen)
     if name != known:
-        st.query_params["view"] = name
+        st.query_params[key] = name
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from statistics import fmean, stdev
@@ -82,6 +83,9 @@ def test_history_and_steps_and_timeline() -> None:
     history = queries.history_table(study)
     assert list(history["best"]) == [0.5, 0.5, 0.6]
     assert list(history["seconds"]) == [2.0, 12.0, 22.0]
+    slow = record(replace(trial(0, 0.5), ended=BEGAN + timedelta(minutes=1)), trial(1, 0.4), trial(2, 0.6))
+    assert list(queries.history_table(slow)["trial"]) == [1, 2, 0]
+    assert list(queries.history_table(slow, "trial")["best"]) == [0.5, 0.5, 0.6]
     steps = queries.steps_table(study)
     assert list(steps["share"]) == [1.0, 1.0, 1.0, 0.25]
     timeline = queries.timeline_table(study)

@@ -14,20 +14,20 @@ from automl.training.loop import STEPS
 from automl.tuning.pruning import RUNGS
 
 
-def history(table: pd.DataFrame, metric: str) -> go.Figure:
-    """What each configuration had when it ended, and the best so far."""
+def history(table: pd.DataFrame, metric: str, x: str = "seconds") -> go.Figure:
+    """What each configuration had when it ended, and the best so far, over `seconds` or `trial`."""
     figure = px.scatter(
         table,
-        x="seconds",
+        x=x,
         y="value",
         color="technique",
-        hover_data=["trial", "params"],
+        hover_data=["trial", "seconds", "params"],
         color_discrete_sequence=PALETTE,
     )
     figure.add_scatter(
-        x=table["seconds"], y=table["best"], mode="lines", line={"color": GREY, "shape": "hv"}, name="best so far"
+        x=table[x], y=table["best"], mode="lines", line={"color": GREY, "shape": "hv"}, name="best so far"
     )
-    return drawn(figure, "seconds since the search began", metric)
+    return drawn(figure, "seconds since the search began" if x == "seconds" else "trial", metric)
 
 
 def steps(table: pd.DataFrame, metric: str) -> go.Figure:

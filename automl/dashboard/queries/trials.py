@@ -80,13 +80,15 @@ def _seconds(trial: Trial) -> float | None:
 
 
 @lru_cache(maxsize=RECENT)
-def history_table(study: StudyRecord) -> pd.DataFrame:
-    """Completed trials of the search in the order they ended: trial, technique, value, best so far, seconds since the
-    first trial began.
+def history_table(study: StudyRecord, order: str = "seconds") -> pd.DataFrame:
+    """Completed trials of the search: trial, technique, value, best so far, seconds since the first trial began.
+
+    Args:
+        order: "seconds", as they ended, or "trial", as they began.
     """
     trials = trials_table(study)
     done = trials[(trials["state"] == State.COMPLETE.value) & (trials["stage"] == "search")].sort_values(
-        ["ended", "trial"], kind="stable"
+        ["ended", "trial"] if order == "seconds" else ["trial"], kind="stable"
     )
     table = done[["trial", "technique", "value", "ended", "params"]].copy()
     values = table["value"].astype(float)

@@ -32,6 +32,7 @@ from automl.study.door import leave_note, note_of, request_stop
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 
+ORDERS = {"seconds": "By time", "trial": "By number of the trial"}
 VIEWS = {"now": "Now", "best": "Best configurations", "space": "Search space", "work": "Work"}
 MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, and of more configurations the best
 
@@ -99,11 +100,12 @@ def _running(study: StudyRecord) -> None:
 
 
 def _progress(study: StudyRecord) -> None:
-    history = queries.history_table(study)
-    if history.empty:
+    if queries.history_table(study).empty:
         st.info(t("No trial is complete yet."))
     else:
-        figure(charts.history(history, metric_of(study)), "history", t("Optimisation history"))
+        st.subheader(t("Optimisation history"))
+        order = view(ORDERS, "order", "Optimisation history")
+        figure(charts.history(queries.history_table(study, order), metric_of(study), order), "history")
     steps = queries.steps_table(study)
     if not steps.empty:
         kept = steps["trial"].drop_duplicates().tail(MOST_LINES)
