@@ -45,7 +45,9 @@ def test_only_the_dashboard_is_reachable_and_only_from_this_machine(services: di
     assert {name for name, open_ones in ports.items() if open_ones} == {"dashboard"}
     assert all(port.startswith("127.0.0.1:") for port in ports["dashboard"])
     assert services["dashboard"]["volumes"] == ["runs:/srv/automl/runs:ro"]
-    assert "reader:" in services["dashboard"]["environment"]["AUTOML_STORAGE"]
+    environment = services["dashboard"]["environment"]
+    assert environment["AUTOML_STORAGE"].startswith("postgresql+psycopg://reader@")
+    assert environment["PGPASSWORD"] == "${READER_PASSWORD}"
 
 
 def test_no_password_is_written_down() -> None:
