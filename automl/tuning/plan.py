@@ -88,7 +88,8 @@ class Search:
         trials = self._study.trials()
         if self._budget.reached(trials):
             return 1.0
-        return self._budget.used(self._started, lambda: self._forecast.last_steps(trials))
+        started = self._started - sum("spare" in trial.facts for trial in trials)
+        return self._budget.used(started, lambda: self._forecast.last_steps(trials))
 
     @property
     def running(self) -> bool:

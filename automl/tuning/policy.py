@@ -77,27 +77,32 @@ class Policy:
 
         Args:
             trials: the study's, by number; waiting ones have been started again before.
-            used: share of the budget, of trials or time, whichever is further.
+            used: share of the budget, of time or of trials other than spare ones, whichever is further.
         """
         everything = configurations(trials)
         found, job = [one for one in everything if not one.spare], None
-        if not found or used < self._room_for_search(SEARCH_SHARE):
+        started = len(trials) / self.budget if self.budget else 0.0
+        search_too = max(used, started) < self._room_for_search(MORE_SEARCH_SHARE)
+        search_first = search_too and used < self._room_for_search(SEARCH_SHARE)
+        if search_first or not found:
             job = self._search(found)
         job = job or self.race.next(found)
-        if job is None and used < self._room_for_search(MORE_SEARCH_SHARE):
+        if job is None and search_too:
             job = self._search(found)  # and what is found so joins the race
         running = [trial for trial in trials if trial.state is State.RUNNING]
-        return job or (self._meanwhile(everything, running, used) if running else None)
+        if job is None and running:  # a worker would else wait for them
+            job = self._ahead(found, running, search_first)
+            if job is None and search_too and not self.techniques.exhausted(found):
+                job = self._spare(everything, running)
+        return job
 
-    def _meanwhile(self, everything: Sequence[Configuration], running: Sequence[Trial], used: float) -> Job | None:
-        """What a worker does that would else wait for the others."""
-        found = [one for one in everything if not one.spare]
-        long_way = any(_is_waited_for(trial) for trial in running)
-        job = self.race.ahead(found) or (self.race.overtaking(found) if long_way else None)
-        if job is None and used < self._room_for_search(SEARCH_SHARE) and not self.techniques.exhausted(found):
-            job = self._speculation(found) if long_way else None
-            if job is None and not all(trial.facts.get("spare") for trial in running):
-                job = self._spare(everything)
+    def _ahead(self, found: Sequence[Configuration], running: Sequence[Trial], search: bool) -> Job | None:
+        """What will be wanted, or may be, while what runs is on its way."""
+        job = self.race.ahead(found)
+        if job is None and any(_is_waited_for(trial) for trial in running):
+            job = self.race.overtaking(found)
+            if job is None and search and not self.techniques.exhausted(found):
+                job = self._speculation(found)
         return job
 
     def _search(self, found: Sequence[Configuration]) -> Job | None:
@@ -121,8 +126,10 @@ class Policy:
         arms = self.techniques.with_room(hopeful, found) or tuple(hopeful[-1:])
         return Job(SEARCH, self.cells[0], arms=arms, speculative=True) if arms else None
 
-    def _spare(self, found: Sequence[Configuration]) -> Job:
+    def _spare(self, found: Sequence[Configuration], running: Sequence[Trial]) -> Job | None:
         """What takes the time of idle workers only: it may win if it comes through the race before all others have."""
+        if all(trial.facts.get("spare") for trial in running):
+            return None
         job = self.race.next(found, spare=True) or Job(SEARCH, self.cells[0], arms=tuple(self.arms[-1:]))
         return replace(job, spare=True)
 

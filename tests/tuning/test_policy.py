@@ -186,7 +186,7 @@ def test_a_technique_of_which_nothing_better_is_found_leaves_the_search_to_the_o
         "an idle worker costs nothing: it may try b, before that is known to be worth it"
     )
     assert len(trials) > len(a) + 4
-    assert policy.next(trials, SEARCH_SHARE) is None
+    assert policy.next(trials, SEARCH_SHARE) == Job(SEARCH, FIRST, arms=("b",), spare=True)
 
 
 def test_so_many_of_a_technique_are_proposed_at_once_and_idle_workers_turn_to_others() -> None:
@@ -223,8 +223,9 @@ def test_idle_workers_take_what_nobody_waits_for_and_the_search_goes_on_as_witho
     last = [a_trial(30 + n, None, of=n, cell=CELLS[2], params=settled[n].params) for n in (0, 1)]
     last = [replace(one, intermediate={6: 0.5}) for one in last]
     trials = [*settled, *race, *last]
-    assert policy.next(trials, 0.1) == Job(SEARCH, FIRST, arms=("",), spare=True)
-    assert policy.next(trials, SEARCH_SHARE) is None
+    assert policy.next(trials, SEARCH_SHARE) == Job(SEARCH, FIRST, arms=("",), spare=True)
+    assert policy.next(trials, MORE_SEARCH_SHARE) is None
+    assert replace(policy, budget=len(trials) + 5).next(trials, 0.1) is None, "they leave trials for the race"
 
     spare = a_trial(40, 0.99, spare=True)
     assert policy.next([*trials, spare], 0.1) == Job(RACE, CELLS[1], spare.params, 40, spare=True)
