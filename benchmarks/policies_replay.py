@@ -86,7 +86,11 @@ class OneCell:
 
 def ours(known: Recording, seed: int, budget: int) -> Policy:
     """The product's, as `automl.pipeline` makes it, over as many folds as were recorded."""
-    return replace(make_policy(known.space, n_folds=known.cells, seed=seed, budget=budget), repeats=0)
+    facts = known.table.facts
+    held_out = facts.get("rows", 0) // facts.get("folds", 1)
+    return replace(
+        make_policy(known.space, n_folds=known.cells, seed=seed, budget=budget, held_out=held_out), repeats=0
+    )
 
 
 def without_recipes(known: Recording, seed: int, budget: int) -> Policy:
