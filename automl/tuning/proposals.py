@@ -47,7 +47,7 @@ class Proposer:
         Args:
             arms: what it is to be one of; where the sampler insists on others, it is of the last of them. None are all.
         """
-        for _ in range(ATTEMPTS):
+        for _ in range(ATTEMPTS if len(arms) != 1 else 0):
             self._proposed = self._study.ask()
             if not arms or self._space.suggest_arm(self._proposed) in arms:
                 break
