@@ -34,6 +34,7 @@ class Candidates:
 
     Args:
         unheard: whether there is a student whose rehearsal had no time.
+        groups: [rows of the fold], of rows that belong together.
     """
 
     named: Mapping[str, Candidate]
@@ -41,6 +42,7 @@ class Candidates:
     metric: str
     seed: int
     unheard: bool = False
+    groups: np.ndarray | None = None
 
     @property
     def preferred(self) -> str:
@@ -57,14 +59,14 @@ class Candidates:
     def lead(self, one: str, other: str) -> Difference:
         """What one is better by than another on the same rows, with its interval."""
         said = {other: self.named[other].predictions}
-        (gap,) = differences(self.labels, self.named[one].predictions, said, self.metric, seed=self.seed)
+        own = self.named[one].predictions
+        (gap,) = differences(self.labels, own, said, self.metric, groups=self.groups, seed=self.seed)
         return gap
 
     @property
-    def lost(self) -> Difference | None:
-        """What the student is worse by than the model that it learned from, where that is more than chance."""
-        gap = self.lead(SINGLE, STUDENT) if STUDENT in self.named else None
-        return gap if gap is not None and gap.told_apart else None
+    def lost(self) -> bool:
+        """Whether the student is worse than a model that it learned from, by more than chance."""
+        return STUDENT in self.named and self.lead(SINGLE, STUDENT).told_apart
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {one.value:.3f}" for name, one in self.named.items())
@@ -73,7 +75,8 @@ class Candidates:
 def gather_candidates(finals: Finals, prepared: Prepared) -> Candidates:
     """What the models of a winner, and what was made of them, said of the first fold."""
     splits, kind = prepared.splits, prepared.kind
-    labels = splits.labelled.labels[np.flatnonzero(splits.folds == finals.witnesses[0].facts["fold"])]
+    rows = splits.held_out(finals.witnesses[0].facts["fold"])
+    labels = rows.labels
 
     def candidate(logits: np.ndarray) -> Candidate:
         predictions = kind.predict(logits)
@@ -89,7 +92,7 @@ def gather_candidates(finals: Finals, prepared: Prepared) -> Candidates:
         if made and lesson is not None and lesson.get("kept", 2) > 1:  # else it is one of the models
             named[name] = candidate(_said(lesson))
     unheard = STUDENT not in named and finals.lesson(STUDENT) is not None
-    return Candidates(named, labels, kind.metric, prepared.request.seed, unheard)
+    return Candidates(named, labels, kind.metric, prepared.request.seed, unheard, rows.groups)
 
 
 def _said(facts: Mapping[str, Any]) -> np.ndarray:

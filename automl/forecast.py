@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from statistics import fmean
 from typing import Any
@@ -14,6 +13,7 @@ from automl.params import Params
 from automl.prepare import Prepared, describe_data
 from automl.records import Report, Rows
 from automl.tuning.warm_start import Taken, in_order, warm_start
+from automl.workload import workers_here
 
 START_SECONDS = 25  # Ray, workers, the test split and the folder
 PROBE_ROWS = 64  # for four epochs: some seconds
@@ -51,7 +51,7 @@ def forecast(prepared: Prepared) -> str:
         Params(**space.params(one)).num_train_epochs * epoch_seconds[space.model_of(one)]
         for one in first_configurations(prepared, SEEN * len(speeds))
     )
-    workers = request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial))
+    workers = workers_here(request)
     minutes = (request.budget * KEPT_SHARE * mean_seconds / workers + START_SECONDS) / 60
     measured = ", ".join(f"{speed:.0f}{f' ({name})' if len(speeds) > 1 else ''}" for name, speed in speeds.items())
     return (

@@ -16,12 +16,12 @@ from automl.export.card import write_card
 from automl.export.folder import write_folder
 from automl.export.original import Original, probabilities
 from automl.learning_curve import Share, kept_errors
-from automl.metrics import SCORES
+from automl.metrics import METRICS, SCORES
 from automl.models.checkpoint import licence, load_tokenizer
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress
-from automl.records import Score, State, Trial
+from automl.records import Rows, Score, State, Trial
 from automl.selection import audit, write_audit
 from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
@@ -44,13 +44,17 @@ def finish(
     progress: Progress,
     *,
     started: float,
+    until: float | None,
     interrupted: bool,
+    ended: str,
 ) -> dict[str, Any]:
     """Choose, say what to expect, test once, export. The content of `result.json`.
 
     Args:
         simple: the baselines, and what they said of held-out rows.
         started: when the search began, on the clock of `time.monotonic`.
+        ended: why no more was tried, where trials are left.
+        until: when trainings have to be over, on the same; None is never.
 
     Raises:
         NothingUsable: no trial was completed.
@@ -59,13 +63,19 @@ def finish(
     trials = study.trials()
     _require_complete(trials, interrupted)
     progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
-    limit = prepared.request.time_limit
-    shipped = choose_shipped(study, policy, prepared, progress, until=started + limit if limit else None)
+    shipped = choose_shipped(study, policy, prepared, progress, until=until)
     verdict = judge(
-        shipped.winner, study, policy, prepared, simple.predictions, shipped.lost, _kept(shipped, simple, prepared)
+        shipped.winner,
+        study,
+        policy,
+        prepared,
+        simple.predictions,
+        eligible=shipped.eligible,
+        gain=shipped.gain,
+        kept=_kept(shipped, simple, prepared),
     )
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
-    _write_audit(verdict, prepared)
+    audited = _write_audit(verdict, prepared)
     backbone, model = shipped.backbone, build(shipped, study, prepared)
     test = _test_score(study, model, shipped, prepared, progress)
     kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
@@ -76,13 +86,15 @@ def finish(
         **told(shipped),
         "test": asdict(test),
         "test_reads": study.facts["test"]["reads"],
-        "baselines": _tested(simple, prepared),
-        "learning_curve": asdict(simple.curve),
+        "baselines": _tested(simple, verdict, prepared),
+        "learning_curve": asdict(simple.curves[shipped.backbone.name]),
         "original": None if kept is None else _original_facts(kept, prepared),
         "winner": _winner(verdict, prepared),
         "trials": _ends(trials),
+        "audited_rows": audited,
         "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "interrupted": interrupted,
+        "ended": ended,
         "seconds": round(time.monotonic() - started, 1),
     }
     progress.emit(PhaseStarted(f"writing {prepared.output}"))
@@ -95,8 +107,8 @@ def _kept(shipped: Shipped, simple: SimpleModels, prepared: Prepared) -> Share |
     """Of the errors, what a model keeps that was trained on all rows, where those that were compared had fewer."""
     if shipped.name not in (STUDENT, REFIT):
         return None
-    more = len(prepared.splits.labelled) - simple.curve.rows[-1]
-    return kept_errors(simple.curve, more, prepared.request.seed)
+    curve = simple.curves[shipped.backbone.name]
+    return kept_errors(curve, len(prepared.splits.labelled) - curve.rows[-1], prepared.request.seed)
 
 
 def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, Any]:
@@ -147,25 +159,38 @@ def _expected(verdict: Verdict) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}), said before the test split is read"
 
 
-def _tested(simple: SimpleModels, prepared: Prepared) -> dict[str, Any]:
-    """Value and test score of each baseline, which for the test is fitted on every labelled row."""
-    test, score = prepared.splits.test, SCORES[prepared.kind.metric]
+def _tested(simple: SimpleModels, verdict: Verdict, prepared: Prepared) -> dict[str, Any]:
+    """Value of each baseline on the rows that the winner has one on, and test score, fitted on every labelled row."""
+    test, metric = prepared.splits.test, prepared.kind.metric
+    rows = verdict.held_out
+    labels = verdict.evidence.labels[rows]
     return {
         baseline.name: {
-            "validation": simple.values[baseline.name],
-            "test": asdict(score(test.labels, baseline.fit(prepared.splits.labelled)(test.inputs))),
+            "validation": METRICS[metric](labels, simple.predictions[baseline.name][rows]),
+            "test": asdict(_score(metric, test, baseline.fit(prepared.splits.labelled)(test.inputs))),
         }
         for baseline in simple.baselines
     }
 
 
-def _write_audit(verdict: Verdict, prepared: Prepared) -> None:
-    """Rows that a person should look at, judged by what the winner said of them unseen."""
-    labelled, evidence = prepared.splits.labelled, verdict.evidence
-    probabilities = np.full((len(labelled), len(prepared.splits.label_names)), np.nan, dtype=np.float32)
-    probabilities[prepared.splits.folds >= 0] = evidence.ensemble(verdict.winner.number)
-    findings = audit(labelled.inputs, labelled.labels, probabilities, prepared.splits.label_names)
+def _score(metric: str, rows: Rows, predictions: np.ndarray) -> Score:
+    return SCORES[metric](rows.labels, predictions, rows.groups)
+
+
+def _write_audit(verdict: Verdict, prepared: Prepared) -> int:
+    """Rows that a person should look at, and of how many the label was judged, by what the winner said of them unseen.
+
+    Rows that were left out because a labelled one has their text are among them.
+    """
+    splits = prepared.splits
+    rows = splits.labelled.joined(splits.repeated)
+    probabilities = np.full((len(rows), len(splits.label_names)), np.nan, dtype=np.float32)
+    probabilities[np.flatnonzero(splits.folds >= 0)] = verdict.evidence.ensemble(verdict.winner.number)
+    findings = audit(rows.inputs, rows.labels, probabilities, splits.label_names)
+    if rows.origins is not None:
+        findings = [finding.located(rows.origins) for finding in findings]
     write_audit(prepared.folder / AUDIT, findings)
+    return int((~np.isnan(probabilities).any(axis=1)).sum())
 
 
 def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, progress: Progress) -> Score:
@@ -180,7 +205,7 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     rows = prepared.splits.test
     encoded = encode(tokenizer, rows.inputs, rows.labels, shipped.backbone.max_length)
     predictions = prepared.kind.predict(predict_logits(model, encoded, tokenizer.pad_token_id))
-    score = SCORES[prepared.kind.metric](rows.labels, predictions)
+    score = _score(prepared.kind.metric, rows, predictions)
     fact = {
         "score": asdict(score),
         "checkpoint_sha256": shipped.sha256,
@@ -193,7 +218,7 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
 def _original_facts(kept: Original, prepared: Prepared) -> dict[str, Any]:
     """The winner's own models, and what they have on the locked split together: the cost of one in their place."""
     rows = prepared.splits.test
-    score = SCORES[prepared.kind.metric](rows.labels, probabilities(kept, rows.inputs).argmax(axis=1))
+    score = _score(prepared.kind.metric, rows, probabilities(kept, rows.inputs).argmax(axis=1))
     return {"models": len(kept.members), "test": asdict(score)}
 
 

@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from automl.tuning.warm_start import Taken
 
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
-SECONDS_A_TEST_ROW = 0.006  # likewise, for each 100 MB of weights, on two cores: its score, and those of the baselines
+SECONDS_A_TEST_TOKEN = 0.00024  # likewise, for each 100 MB of weights on two cores: its score, and the baselines'
+CHARACTERS = 4  # of a token, about
 
 
 def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[str, Any]:
@@ -63,7 +65,8 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             held_out=int((prepared.splits.folds == 0).sum()),
             recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
-        plan = _plan(study, policy, prepared, progress, started)
+        deadline = started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None
+        plan = _plan(study, policy, prepared, progress, deadline)
         with Heart(study, plan.stop):
             with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
                 baselines = beside.submit(measured_baselines, prepared)
@@ -73,26 +76,30 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             from automl.outcome import finish
 
             return finish(
-                study, policy, prepared, baselines.result(), progress, started=started, interrupted=plan.interrupted
+                study,
+                policy,
+                prepared,
+                baselines.result(),
+                progress,
+                started=started,
+                until=time.monotonic() if plan.interrupted else deadline,
+                interrupted=plan.interrupted,
+                ended=plan.ended_because,
             )
 
 
-def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, started: float) -> Search:
+def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, deadline: float | None) -> Search:
     from automl.tuning.budget import Budget
     from automl.tuning.duration import Forecast
     from automl.tuning.plan import Search
-    from automl.workload import CHECKPOINTS, unlabelled_rows
+    from automl.workload import CHECKPOINTS, unlabelled_rows, workers_here
 
     request = prepared.request
     return Search(
         study,
         prepared.space,
         policy,
-        budget=Budget(
-            request.budget,
-            deadline=started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None,
-            target=request.target,
-        ),
+        budget=Budget(request.budget, deadline=deadline, target=request.target),
         progress=progress,
         facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
         forecast=Forecast(
@@ -100,15 +107,20 @@ def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, 
             policy,
             rows=len(prepared.splits.labelled),
             unlabelled=len(unlabelled_rows(prepared)),
-            workers=request.workers or max(1, int(len(os.sched_getaffinity(0)) / request.cpus_per_trial)),
+            workers=workers_here(request),
         ),
         checkpoints=prepared.folder / CHECKPOINTS,
     )
 
 
 def _seconds_after_trials(prepared: Prepared) -> float:
-    weights = sum(one.weights_bytes for one in prepared.backbones.values())  # each is a baseline
-    return SECONDS_TO_END + SECONDS_A_TEST_ROW * len(prepared.splits.test) * max(weights / 1e8, 0.1)
+    """Of a time limit, what testing and writing will take."""
+    texts, backbones = prepared.splits.test.inputs, prepared.backbones.values()  # each of these is a baseline, too
+    longest = CHARACTERS * max(one.max_length for one in backbones)
+    tokens = sum(min(len(text), longest) for text in texts) / CHARACTERS
+    weights = max(sum(one.weights_bytes for one in backbones) / 1e8, 0.1)
+    models = 1 + prepared.splits.n_folds * prepared.request.keep_original
+    return SECONDS_TO_END + SECONDS_A_TEST_TOKEN * tokens * weights * models
 
 
 def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progress, *, resumed: int) -> None:
@@ -117,13 +129,14 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
         # Read when ray is imported. Despite its name it makes Ray's servers listen on 127.0.0.1 only on Linux, too.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     from automl.tuning import ray_bridge
-    from automl.workload import worker_setup
+    from automl.workload import gpus_of_a_trial, worker_setup
 
-    gpus = _gpus_per_trial(request.gpus_per_trial)
+    gpus = gpus_of_a_trial(request)
     wanted = ray_bridge.Resources(request.workers, request.cpus_per_trial, gpus, request.address)
     progress.emit(PhaseStarted("starting Ray"))
     with ray_bridge.cluster(wanted) as resources, _first_interrupt_stops(plan):  # in this order: Ray sets handlers, too
         setup = worker_setup(prepared, study, progress, "cuda" if gpus else "cpu")
+        plan.count_workers(resources.workers or 1)
         ended = [trial for trial in study.trials() if trial.state is not State.WAITING]
         best = best_trial(ended)
         progress.emit(
@@ -180,14 +193,6 @@ def _taken(study: Study, prepared: Prepared, progress: Progress) -> list[Taken]:
     for one in taken:
         progress.emit(Notice("info", f"warm start: {one}"))
     return taken
-
-
-def _gpus_per_trial(wanted: float | None) -> float:
-    if wanted is not None:
-        return wanted
-    import torch
-
-    return 1.0 if torch.cuda.is_available() else 0.0
 
 
 @contextlib.contextmanager

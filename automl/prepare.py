@@ -18,6 +18,7 @@ from automl.backbones import Backbone, find_backbones
 from automl.data.imbalance import imbalance
 from automl.data.splits import Choices, make_splits
 from automl.errors import UsageError
+from automl.metrics import LOWEST
 from automl.models import checkpoint
 from automl.models.checkpoint import Checkpoint
 from automl.records import RawTask, Splits
@@ -145,7 +146,8 @@ def prepare(request: Request) -> Prepared:
     _require_resources(request)
     written = load_space(request.search_space)
     task = sources.load(request.task, offline=request.offline, allow_stand_in=request.stand_in)
-    kind = kind_of(task.kind, request.metric)
+    kind = kind_of(task.kind, request.metric or task.metric)
+    _require_target(request.target, kind.metric)
     choices = Choices(
         request.seed,
         request.train_size,
@@ -217,6 +219,12 @@ def _require_augmenters(prepared: Prepared) -> None:
                 AUGMENTATIONS[name].load(resources)
 
 
+def _require_target(target: float | None, metric: str) -> None:
+    least = LOWEST[metric]
+    if target is not None and not least < target <= 1:
+        raise UsageError(f"--target {target:g}: {metric} is between {least:g} and 1; give a value such as 0.85")
+
+
 def _require_resources(request: Request) -> None:
     """Refuse more than this machine has: Ray would wait for it for ever. A cluster tells what it has later."""
     if request.address is not None:
@@ -247,6 +255,7 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
     return {
         "source": prepared.task.source,
         "licence": prepared.task.licence,
+        "test_rows": hashlib.sha256(repr(splits.test.inputs).encode(errors="surrogatepass")).hexdigest(),
         "fingerprint": splits.fingerprint,
         "rows": {name: len(rows) for name, rows in parts.items()},
         "folds": splits.n_folds,

@@ -26,7 +26,8 @@ def result_text(result: Mapping[str, Any]) -> str:
         f"Expected on unseen data: {result['metric']} {estimate['value']:.3f} "
         f"({estimate['low']:.3f} – {estimate['high']:.3f}, 95 %), "
         f"from {estimate['rows']} rows that its models had not seen",
-        *_no_better(result["not_distinguishable_from"]),
+        *_named("It cannot be told from", result["not_distinguishable_from"]),
+        *_named("Better by more than chance", result["outdone_by"]),
         "",
         *_score_table(result),
         "",
@@ -38,7 +39,7 @@ def result_text(result: Mapping[str, Any]) -> str:
             f"The winner's own {kept['models']} models are in its folder original: "
             f"test {result['metric']} {kept['test']['value']:.3f} together"
         )
-    lines += [f"Shipped: {result['shipped']}.", f"Rows worth a second look: {result['audit']}"]
+    lines += [f"Shipped: {result['shipped']}.", _audit(result)]
     if taken := taken_from_others(result):
         lines.append(f"Tried first: {taken}.")
     if result["data"]["imbalance"]:
@@ -48,7 +49,7 @@ def result_text(result: Mapping[str, Any]) -> str:
         if result["interrupted"]:
             lines.append(f"Interrupted after {ended} of {result['budget']} trials: the same command goes on.")
         else:
-            lines.append(f"Ended after {ended} of {result['budget']} trials: time was up, or more was unlikely to pay.")
+            lines.append(f"Ended after {ended} of {result['budget']} trials: {result['ended']}.")
     if result["stand_in"]:
         lines.append(result["stand_in"])
     if result["needs_peft"]:
@@ -104,18 +105,27 @@ def python() -> str:
     return str(executable.relative_to(here) if executable.is_relative_to(here) else executable)
 
 
-def _no_better(names: Sequence[str]) -> list[str]:
-    return [f"It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}"] if names else []
+def _audit(result: Mapping[str, Any]) -> str:
+    labelled = result["data"]["rows"]["labelled"]
+    judged = result["audited_rows"]
+    of = "" if judged == labelled else f" (the labels of {judged} of {labelled} rows: the models had seen the others)"
+    return f"Rows worth a second look: {result['audit']}{of}"
+
+
+def _named(what: str, names: Sequence[str]) -> list[str]:
+    return [f"{what}: {', '.join(name.replace('_', ' ') for name in names)}"] if names else []
 
 
 def _score_table(result: Mapping[str, Any]) -> list[str]:
     rows = [("this model", result["validation"], result["test"])]
     rows += [(name.replace("_", " "), one["validation"], one["test"]) for name, one in result["baselines"].items()]
     width = max(len(name) for name, _, _ in rows)
+    held_out = f"held out ({result['held_out_rows']} rows)"
     return [
-        f"{result['metric']:<{width}}{'held out':>10}   test, 95 % interval ({result['test']['rows']} rows)",
+        f"{result['metric']:<{width}}  {held_out}   test, 95 % interval ({result['test']['rows']} rows)",
         *(
-            f"{name:<{width}}{validation:>10.3f}   {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
+            f"{name:<{width}}  {validation:>{len(held_out)}.3f}   "
+            f"{test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f})"
             for name, validation, test in rows
         ),
     ]

@@ -43,6 +43,10 @@ class RawTask:
     train_size: int | None = None
     licence: str | None = None
     kind: str = "classification"
+    metric: str | None = None  # what a named task is usually judged by; None: what its kind is
+
+
+SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -52,19 +56,26 @@ class Rows:
     inputs: tuple[str, ...]
     labels: np.ndarray  # [rows], int64 for classification
     groups: np.ndarray | None = None  # [rows] int64: rows that belong together, such as those of one author
+    origins: np.ndarray | None = None  # [rows, 2] int64: place in SPLITS, and row of its table as it was given
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, index: np.ndarray) -> Rows:
         """These rows, in this order."""
-        groups = None if self.groups is None else self.groups[index]
-        return Rows(tuple(self.inputs[i] for i in index), self.labels[index], groups)
+        further = (None if one is None else one[index] for one in (self.groups, self.origins))
+        return Rows(tuple(self.inputs[i] for i in index), self.labels[index], *further)
+
+    def joined(self, other: Rows) -> Rows:
+        """These rows, then the others."""
+        pairs = ((self.groups, other.groups), (self.origins, other.origins))
+        further = (None if one is None or two is None else np.concatenate([one, two]) for one, two in pairs)
+        return Rows(self.inputs + other.inputs, np.concatenate([self.labels, other.labels]), *further)
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The data of one study. `test` is looked at once, by selection, after the winner is chosen."""
+    """The data of one study. `test` is looked at once, after the winner is chosen."""
 
     labelled: Rows  # what models are trained on, and compared on where they have not seen it
     folds: np.ndarray  # [labelled rows] int64: the fold that holds a row out; below 0 it is always trained on
@@ -72,6 +83,7 @@ class Splits:
     label_names: tuple[str, ...]
     fingerprint: str
     dropped: Mapping[str, int] = field(default_factory=dict)
+    repeated: Rows = Rows((), np.zeros(0, np.int64))  # left out, for a labelled row has the same text
 
     @property
     def n_folds(self) -> int:

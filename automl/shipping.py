@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,16 @@ from automl.export.original import Member, Original
 from automl.models.checkpoint import Checkpoint, load_tokenizer, resolve
 from automl.params import Params
 from automl.prepare import Prepared
-from automl.progress import PhaseStarted, Progress
+from automl.progress import Notice, PhaseStarted, Progress
 from automl.selection import Difference
 from automl.study import Study
 from automl.training.distillation import NOT_EXPRESSIBLE, student_params
 from automl.tuning.configurations import Configuration, configurations
+from automl.tuning.duration import REFIT_TRAININGS, training_seconds
 from automl.tuning.finals import AVERAGE, REFIT, STUDENT, Finals
 from automl.tuning.orders import Order
 from automl.tuning.policy import Policy
-from automl.workload import adaptation_of, worker_setup
-
-REFIT_TRAININGS = 1.5  # of one on a fold, in seconds
+from automl.workload import adaptation_of, device_here, worker_setup
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,8 @@ class Shipped:
         name: which candidate it is.
         params: how it was trained; with them it is built from its checkpoint.
         why: in words, why it is this one.
-        lost: what it is worse by than the winner's own model, where that is more than chance.
+        gain: what it is better by than one of the winner's own models, on the rows of one fold.
+        eligible: configurations that it was chosen among, where those were not all.
     """
 
     winner: Configuration
@@ -49,7 +49,8 @@ class Shipped:
     sha256: str
     why: str
     candidates: Candidates
-    lost: Difference | None = None
+    gain: Difference | None = None
+    eligible: Collection[int] | None = None
 
 
 def choose_shipped(
@@ -58,35 +59,52 @@ def choose_shipped(
     """The leader of the race in its best plain form.
 
     Where no class of transformers can hold it, that is its student; if that did clearly worse than it in the rehearsal,
-    and a configuration that can be held did better, it is this one.
+    and a configuration that can be held did better, it is this one; likewise where no student could be made.
 
     Args:
         until: when the user's time is over, on the clock of `time.monotonic`; None is never.
 
     Raises:
-        NothingUsable: no configuration was completed.
+        NothingUsable: no configuration was completed, or none can be shipped.
     """
     found = configurations(study.trials())
     winner = policy.race.leader(found)
     if winner is None:
         raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
     shipped = _plain_form(study, winner, prepared, progress, until)
-    if shipped.lost is None:
+    if shipped is not None and not (shipped.name == STUDENT and shipped.candidates.lost):
         return shipped
-    other = policy.race.leader([one for one in found if _is_expressible(_params(one, prepared))])
-    if other is None or (other.trials[policy.cells[0]].value or 0.0) <= shipped.candidates.named[STUDENT].value:
-        return shipped
-    instead = _plain_form(study, other, prepared, progress, until)
-    if not Path(instead.checkpoint).exists():  # it was far from winning, and there was no time to train it again
-        return shipped
-    why = f"{instead.why}; trial {winner.number} came first, but no plain model learns it ({shipped.candidates})"
-    return replace(instead, why=why)
+    eligible = [one for one in found if _is_expressible(_params(one, prepared))]
+    other = policy.race.leader(eligible)
+    if other is not None and (shipped is None or _worth(other, policy) > shipped.candidates.named[STUDENT].value):
+        instead = _plain_form(study, other, prepared, progress, until)
+        if instead is not None and Path(instead.checkpoint).exists():  # else it was far from winning, and time was up
+            why = (
+                "no plain model was made of it"
+                if shipped is None
+                else f"no plain model learns it ({shipped.candidates})"
+            )
+            why = f"{instead.why}; trial {winner.number} came first, but {why}"
+            return replace(instead, why=why, eligible={one.number for one in eligible})
+    if shipped is None:
+        raise NothingUsable(
+            f"no plain model could be made of trial {winner.number}, and nothing else can be shipped in its place; "
+            "run the same command again, or with techniques that transformers has a class for"
+        )
+    return shipped
+
+
+def _worth(one: Configuration, policy: Policy) -> float:
+    return one.trials[policy.cells[0]].value or 0.0
 
 
 def _plain_form(
     study: Study, winner: Configuration, prepared: Prepared, progress: Progress, until: float | None
-) -> Shipped:
-    """The student of all models, their average, or one model trained like them on every row, whichever is preferred."""
+) -> Shipped | None:
+    """The student of all models, their average, or one model trained like them on every row, whichever is preferred.
+
+    None where it has no plain form: transformers cannot hold its own, and a student could not be made.
+    """
     params, finals = _params(winner, prepared), Finals(study, winner, prepared.space)
     if finals.open and not _is_expressible(params):
         progress.emit(PhaseStarted("teaching a plain model what the winner knows"))
@@ -94,7 +112,7 @@ def _plain_form(
     candidates = gather_candidates(finals, prepared)
     chosen = candidates.preferred if _is_expressible(params) else STUDENT
     first = finals.members[0]
-    if chosen == REFIT and finals.lesson(REFIT) is None and _is_time(REFIT_TRAININGS * first.facts["seconds"], until):
+    if chosen == REFIT and finals.lesson(REFIT) is None and _is_time(REFIT_TRAININGS * training_seconds(first), until):
         progress.emit(PhaseStarted("training the winner on every labelled row"))
         _carry_out([finals.refit()], finals, study, prepared, progress)
     why = {
@@ -104,6 +122,8 @@ def _plain_form(
         SINGLE: f"trial {first.number}'s model, which was trained without fold {first.facts['fold']}",
     }
     made = finals.lesson(chosen)
+    if made is None and not _is_expressible(params):
+        return None
     name, file = (SINGLE, first.facts) if made is None else (chosen, made)
     evidence = f" (on fold {first.facts['fold']}: {candidates})" if len(candidates.named) > 1 else ""
     if name == STUDENT and candidates.unheard:
@@ -117,7 +137,7 @@ def _plain_form(
         file["checkpoint_sha256"],
         why[name] + evidence,
         candidates,
-        candidates.lost if name == STUDENT else None,
+        candidates.lead(name, SINGLE) if name != SINGLE and name in candidates.named else None,
     )
 
 
@@ -168,11 +188,17 @@ def _is_time(seconds: float, until: float | None) -> bool:
 
 
 def _carry_out(orders: Iterable[Order], finals: Finals, study: Study, prepared: Prepared, progress: Progress) -> None:
+    """Do last steps in this process. One that breaks ends them: what there is already can still be shipped."""
     from automl.training.worker import TrialWorker
 
-    worker = TrialWorker(worker_setup(prepared, study, progress, "cpu"))
+    worker = TrialWorker(worker_setup(prepared, study, progress, device_here(prepared.request)))
     for order in orders:
-        *_, end = worker.work(order.payload)
+        try:
+            *_, end = worker.work(order.payload)
+        except Exception as error:
+            finals.failed(order.name, f"{type(error).__name__}: {error}")
+            progress.emit(Notice("warning", f"{order.name}: {error}; another model is shipped in its place"))
+            return
         finals.done(order.name, {name: value for name, value in end.items() if name != "final"})
 
 

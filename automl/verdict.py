@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,11 @@ from automl.backbones import Backbone
 from automl.baselines import Baseline, baselines
 from automl.data.batches import encode
 from automl.learning_curve import LearningCurve, Share, learning_curve
-from automl.metrics import METRICS, softmax
+from automl.metrics import softmax
 from automl.models.checkpoint import load, load_tokenizer
 from automl.prepare import Prepared
 from automl.records import State, Trial
-from automl.selection import Difference, Estimate, Evidence, differences, estimate, gather
+from automl.selection import Difference, Estimate, Evidence, careful, differences, estimate, gather
 from automl.study import Study
 from automl.training.keep import read_logits
 from automl.tuning.configurations import Configuration, configurations
@@ -26,15 +26,14 @@ from automl.tuning.policy import Policy
 
 @dataclass(frozen=True)
 class SimpleModels:
-    """The baselines, and by name what they said of the held-out rows, [held-out rows], and what that is worth.
+    """The baselines, and by name what they said of the held-out rows, [held-out rows].
 
-    The curve is that of the last of them, on the encoder as it is.
+    The curves are those of the frozen encoders, by backbone.
     """
 
     baselines: Sequence[Baseline]
     predictions: Mapping[str, np.ndarray]
-    values: Mapping[str, float]
-    curve: LearningCurve
+    curves: Mapping[str, LearningCurve]
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,19 @@ class Verdict:
     differences: Sequence[Difference]  # to baselines, and to the best configuration of every other arm
 
     @property
+    def held_out(self) -> np.ndarray:
+        """Which of the held-out rows its models have been scored on, [held-out rows] bool."""
+        return np.asarray(self.evidence.covered(self.winner.number).any(axis=0))
+
+    @property
     def not_distinguishable_from(self) -> list[str]:
         """Names of what the winner cannot be told from."""
-        return [one.name for one in self.differences if not one.told_apart]
+        return [one.name for one in self.differences if not one.told_apart and not one.outdone]
+
+    @property
+    def outdone_by(self) -> list[str]:
+        """Names of what is better than the winner by more than chance."""
+        return [one.name for one in self.differences if one.outdone]
 
 
 def judge(
@@ -59,14 +68,17 @@ def judge(
     policy: Policy,
     prepared: Prepared,
     simple: Mapping[str, np.ndarray],
-    lost: Difference | None = None,
+    *,
+    eligible: Collection[int] | None = None,
+    gain: Difference | None = None,
     kept: Share | None = None,
 ) -> Verdict:
     """How sure one can be of the configuration that is shipped, by all completed trials that the study has.
 
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
-        lost: what the shipped model is worse by than the winner's own.
+        eligible: configurations that could be shipped; None is all.
+        gain: what the shipped model is better by than one of the winner's own.
         kept: the share of the errors that it keeps because it was trained on more rows than those.
     """
     found = configurations(study.trials())
@@ -78,17 +90,21 @@ def judge(
     for arm, rival in _best_of_arms(found, policy, prepared).items():
         if rival.number != number:
             rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number][:repeats]
-    expected = estimate(evidence, metric, winner=number, seed=prepared.request.seed)
+    seed = prepared.request.seed
+    expected = estimate(evidence, metric, number, eligible=eligible, seed=seed)
     if kept is not None:
-        expected = expected.with_errors(kept.value, kept.low, kept.high)
+        errors = 1 - expected.value
+        more = (errors * (1 - share) for share in (kept.value, kept.high, kept.low))
+        expected = expected.moved(metric, *more)
+    if gain is not None:
+        expected = expected.moved(metric, *careful(gain))
+    own = evidence.probabilities[number][:repeats]
     return Verdict(
         winner,
         evidence,
         evidence.score(number, metric),
-        expected if lost is None else expected.less(lost.value, lost.low, lost.high),
-        differences(
-            evidence.labels, evidence.probabilities[number][:repeats], rivals, metric, seed=prepared.request.seed
-        ),
+        expected,
+        differences(evidence.labels, own, rivals, metric, groups=evidence.groups, seed=seed),
     )
 
 
@@ -104,12 +120,13 @@ def gathered(found: Sequence[Configuration], policy: Policy, prepared: Prepared)
         if cell in one.trials and one.trials[cell].state is State.COMPLETE
     }
     repeats = 1 + (len(cells) - 1) // policy.n_folds
-    return gather(splits.labelled.labels[held_out], splits.folds[held_out], said, repeats)
+    rows = splits.labelled.take(held_out)
+    return gather(rows.labels, splits.folds[held_out], said, repeats, rows.groups)
 
 
 def measured_baselines(prepared: Prepared) -> SimpleModels:
     """Fit every baseline fold by fold, on what is trained on there, and score it on what is held out."""
-    splits, metric = prepared.splits, METRICS[prepared.kind.metric]
+    splits = prepared.splits
     held_out = np.flatnonzero(splits.folds >= 0)
     simple = baselines(
         prepared.request.seed, {name: _embedder(prepared, one) for name, one in prepared.backbones.items()}
@@ -119,10 +136,9 @@ def measured_baselines(prepared: Prepared) -> SimpleModels:
         train, rows = splits.parts(fold)
         for baseline in simple:
             predictions[baseline.name][splits.folds[held_out] == fold] = baseline.fit(train)(rows.inputs)
-    labels = splits.labelled.labels[held_out]
-    values = {name: metric(labels, said) for name, said in predictions.items()}
-    curve = learning_curve(simple[-1], splits, prepared.kind.metric, prepared.request.seed)
-    return SimpleModels(simple, predictions, values, curve)
+    encoders = zip(prepared.backbones, simple[-len(prepared.backbones) :], strict=True)
+    curves = {name: learning_curve(one, splits, prepared.kind.metric, prepared.request.seed) for name, one in encoders}
+    return SimpleModels(simple, predictions, curves)
 
 
 def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]], np.ndarray]:
@@ -148,11 +164,12 @@ def _embedder(prepared: Prepared, backbone: Backbone) -> Callable[[Sequence[str]
 
 
 def _best_of_arms(found: Sequence[Configuration], policy: Policy, prepared: Prepared) -> dict[str, Configuration]:
-    """The best configuration of each arm, by the first cell: what a simpler choice would have been."""
+    """The best configuration of each arm, of those that came furthest: what a simpler choice would have been."""
     best: dict[str, Configuration] = {}
-    first = policy.cells[:1]
-    for one in sorted((one for one in found if one.complete(first)), key=lambda one: one.worth(first)):
-        best[prepared.space.arm_of(one.params)] = one
+    for place in range(1, len(policy.cells) + 1):
+        cells = policy.cells[:place]
+        for one in sorted((one for one in found if one.complete(cells)), key=lambda one: one.worth(cells)):
+            best[prepared.space.arm_of(one.params)] = one
     return best
 
 
@@ -165,9 +182,11 @@ def as_facts(verdict: Verdict) -> dict[str, Any]:
     one = verdict.estimate
     return {
         "validation": verdict.value,
+        "held_out_rows": int(verdict.held_out.sum()),
         "estimate": {"value": one.value, "low": one.low, "high": one.high, "rows": one.rows},
         "seeds": sorted({trial.facts["seed"] for trial in verdict.winner.trials.values()}),
         "not_distinguishable_from": verdict.not_distinguishable_from,
+        "outdone_by": verdict.outdone_by,
         "differences": {
             one.name: {"value": one.value, "low": one.low, "high": one.high} for one in verdict.differences
         },

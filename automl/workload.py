@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from automl.data.batches import concatenate, encode
 from automl.models import checkpoint, vocabulary
 from automl.models.checkpoint import Checkpoint
 from automl.models.virtual_tokens import text_start
-from automl.prepare import Prepared
+from automl.prepare import Prepared, Request
 from automl.progress import Notice, PhaseStarted, Progress
 from automl.records import Encoded
 from automl.study import Study
@@ -26,6 +27,32 @@ LEAST_ROOM, ROOM = 2500, 2  # texts that a student's few steps have room for: so
 DOMAIN_ADAPTATION = "domain_adaptation"  # study fact: what it did, by SHA-256 of the encoder
 CHECKPOINTS = "checkpoints"  # in the study's folder: what trainings leave
 CACHE = "cache"  # in the study's folder: what workers share; gone when the search ends
+
+
+def gpus_of_a_trial(request: Request) -> float:
+    """What is asked for, or one where there is any."""
+    import torch
+
+    if request.gpus_per_trial is not None:
+        return request.gpus_per_trial
+    return 1.0 if torch.cuda.is_available() else 0.0
+
+
+def device_here(request: Request) -> str:
+    """Where this process trains: as trials do, if it has a GPU itself."""
+    import torch
+
+    return "cuda" if gpus_of_a_trial(request) and torch.cuda.is_available() else "cpu"
+
+
+def workers_here(request: Request) -> int:
+    """How many trials this machine runs at once."""
+    import torch
+
+    shares = [len(os.sched_getaffinity(0)) / request.cpus_per_trial]
+    if gpus := gpus_of_a_trial(request):
+        shares.append(torch.cuda.device_count() / gpus)
+    return request.workers or max(1, int(min(shares)))
 
 
 def worker_setup(prepared: Prepared, study: Study, progress: Progress, device: str) -> WorkerSetup:

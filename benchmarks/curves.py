@@ -1,6 +1,6 @@
 """Record learning curves of real trials in a small table, which replays on a simulated clock answer from.
 
-    python -m benchmarks.curves --task SST2 --model FOLDER --output benchmarks/curves/sst2.jsonl.gz     # about an hour
+    python -m benchmarks.curves --task SST2 --model FOLDER --output benchmarks/recorded/sst2.jsonl.gz   # about an hour
     python -m benchmarks.curves --task SST2 --model FOLDER --output ... --configurations 10             # a first few
 
 Configurations are recipes and random draws of the search space, techniques in equal shares; each is trained on the

@@ -1,7 +1,7 @@
 """The figures of the search: what it finds in a given time, beside other ways to spend the same time on the same rows.
 
     python -m benchmarks.search --data SST2 TREC6 --model FOLDER --results FILE.json     # hours; goes on where it was
-    python -m benchmarks.search --data SST2 TREC6 --model FOLDER --results FILE.json --table --plot docs/search.svg
+    python -m benchmarks.search --data SST2 TREC6 --model FOLDER --results FILE.json --plot docs/search_benchmark.svg
 
 Cells are each of the folders at 1,000 rows, 300 s a run, and at 100 rows, 120 s a run, over a few seeded, stratified
 subsamples. Everyone gets the same training rows, all cores and an empty folder, cuts validation rows of its own from
@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plot(shown, list(settings), options.plot)
     if options.table or not options.plot:
         print_table(shown, list(settings), missing)
+        codes = {record.get("code") for record in shown if record["competitor"] == "ours"}
+        if len(codes) > 1:
+            report(f"ours: these are runs of {len(codes)} versions of the code")
     sys.exit(1 if failed else 0)
 
 
@@ -67,7 +70,7 @@ def _run_missing(turns: Iterable[Turn], settings: Mapping[str, str], records: li
             continue
         place = f"{turn.cell.name}, subsample {turn.seed}, {turn.competitor}"
         try:
-            record = {**identity, "setting": settings[turn.cell.name], **run(turn)}
+            record = {**identity, "setting": settings[turn.cell.name], "code": _code(), **run(turn)}
         except CompetitorFailed as error:  # the others go on; the next call tries it again
             report(f"{place}: {error}")
             failed += 1
@@ -115,6 +118,13 @@ def _turns(options: argparse.Namespace, cells: Sequence[Cell], model: Path, name
 
 def _key(record: Mapping[str, Any]) -> Key:
     return record["cell"], record["competitor"], record["subsample"]
+
+
+def _code() -> str:
+    """Tells one version of this package from another."""
+    root = Path(__file__).parents[1]
+    files = sorted([*root.glob("automl/**/*.py"), *root.glob("search_spaces/*.yaml")])
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
 def _contents(cell: Cell) -> list[str]:

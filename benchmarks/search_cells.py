@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from automl.texts import normalised
+
 SIZES = ((1000, 300.0), (100, 120.0))  # training rows, seconds a run
 QUICK_SIZES = ((40, 40.0),)  # they only show that it runs
 UNUSED = 2000  # at most, of the training rows that a run did not get
@@ -75,8 +77,8 @@ def unused(cell: Cell, rows: Sequence[Row], seed: int) -> list[Row]:
     Test rows are often of another kind than training rows. What a search says of unseen rows it can only say of rows
     like its own.
     """
-    used = {_key(row["text"]) for row in rows}
-    rest = [row for row in _pool(cell) if _key(row["text"]) not in used]
+    used = {normalised(row["text"]) for row in rows}
+    rest = [row for row in _pool(cell) if normalised(row["text"]) not in used]
     return [rest[index] for index in np.random.default_rng([seed, len(rest)]).permutation(len(rest))[:UNUSED]]
 
 
@@ -105,14 +107,10 @@ def fingerprint(*parts: object) -> str:
 
 def _pool(cell: Cell) -> list[Row]:
     """The training rows, each once, without those of the test rows."""
-    seen = {_key(row["text"]) for row in read_rows(cell.data / "test.jsonl")}
+    seen = {normalised(row["text"]) for row in read_rows(cell.data / "test.jsonl")}
     pool: list[Row] = []
     for row in read_rows(cell.data / "train.jsonl"):
-        if _key(row["text"]) not in seen:
-            seen.add(_key(row["text"]))
+        if normalised(row["text"]) not in seen:
+            seen.add(normalised(row["text"]))
             pool.append(row)
     return pool
-
-
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())

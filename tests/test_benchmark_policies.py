@@ -162,3 +162,15 @@ def test_the_figures_have_the_names_that_readers_rely_on(made: Path, capsys: pyt
     assert all(0 < row["utilisation"] <= 1 for row in figures["workers"])
     policies.main([str(made), *quick])
     assert "no pruning" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", sorted(Path(policies.__file__).parent.glob("recorded/*.gz")), ids=lambda one: one.name)
+def test_what_is_kept_can_be_replayed(file: Path) -> None:
+    """At least 200 configurations of all techniques, each in three cells."""
+    table = read_table(file)
+    assert len(table.recorded) >= 200
+    assert all(len(one.curves) == 3 for one in table.recorded)
+    assert {table.space.arm_of(one.params) for one in table.recorded} == {arm.name for arm in table.space.arms}
+    done = replay(recording(table), WAYS[OURS], 0, Workers(2), budget=20)
+    assert done.trials > 10
+    assert done.moments[-1].worth > done.moments[0].worth

@@ -10,7 +10,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # From the ground up. A module may import from lower floors, and from its own.
 FLOORS = [
-    {"automl", "automl.errors", "automl.doors", "automl.records", "automl.metrics", "automl.params", "automl.quiet"},
+    {
+        "automl",
+        "automl.errors",
+        "automl.doors",
+        "automl.records",
+        "automl.metrics",
+        "automl.params",
+        "automl.quiet",
+        "automl.texts",
+    },
     {"automl.fetch", "automl.tasks", "automl.models", "automl.spaces", "automl.study", "automl.progress"},
     {"automl.data", "automl.selection", "automl.baselines", "automl.backbones", "automl.learning_curve"},
     {"automl.training", "automl.export"},

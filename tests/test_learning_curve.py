@@ -37,7 +37,7 @@ def test_where_folds_differ_there_is_an_interval_around_the_gain() -> None:
 
 def test_more_rows_are_never_said_to_hurt_and_one_size_says_nothing() -> None:
     worse = LearningCurve("m", (100, 200, 300, 400), [[0.7], [0.6], [0.6], [0.5]])
-    assert kept_errors(worse, 100) == Share(1.0, 1.0, 1.0)
+    assert kept_errors(worse, 100).value == 1.0
     assert gain(worse, 100).value == 0
     assert kept_errors(LearningCurve("m", (3, 3, 3, 3), [[0.5], [0.6], [0.7], [0.8]]), 100) == Share(1.0, 1.0, 1.0)
 
@@ -67,3 +67,9 @@ def test_a_real_baseline_learns_from_more() -> None:
     assert np.mean(curve.values[-1]) == 1.0
     assert np.mean(curve.values[0]) <= np.mean(curve.values[-1])
     assert curve == learning_curve(tfidf, splits(), "accuracy", seed=0)
+
+
+def test_of_one_held_out_part_nobody_knows_how_sure_the_gain_is() -> None:
+    found = kept_errors(LearningCurve("m", (100, 200, 300, 400), [[0.6], [0.7], [0.75], [0.8]]), 100)
+    assert found.low == pytest.approx(found.value**2)
+    assert found.high == 1.0

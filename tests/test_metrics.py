@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
-from sklearn.metrics import log_loss as reference_log_loss
+from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
 
-from automl.metrics import FORMULAS, LOWEST, METRICS, SCORES, Counts, log_loss, wilson_interval
+from automl.metrics import FORMULAS, LOWEST, METRICS, SCORES, Counts, row_losses, wilson_interval
 
 REFERENCES = {
     "accuracy": accuracy_score,
@@ -86,5 +85,15 @@ def test_the_same_rows_in_another_order_have_the_same_interval(name: str) -> Non
 def test_log_loss_is_clipped() -> None:
     labels = np.array([0, 1, 1])
     sure = np.array([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
-    assert log_loss(labels, sure) == pytest.approx(reference_log_loss(labels, sure))
-    assert np.isfinite(log_loss(labels, np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], np.float32)))
+    assert row_losses(labels, sure).mean() == pytest.approx(log_loss(labels, sure))
+    assert np.isfinite(row_losses(labels, np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]], np.float32))).all()
+
+
+@pytest.mark.parametrize("name", SCORES)
+def test_rows_that_belong_together_have_the_interval_of_their_groups(name: str) -> None:
+    rng = np.random.default_rng(0)
+    labels, groups = np.repeat(rng.integers(2, size=80), 10), np.repeat(np.arange(80), 10)
+    predictions = np.where(np.repeat(rng.random(80) < 0.8, 10), labels, 1 - labels)
+    apart, together = SCORES[name](labels, predictions), SCORES[name](labels, predictions, groups)
+    assert together.value == apart.value
+    assert together.high - together.low == pytest.approx(10**0.5 * (apart.high - apart.low), rel=0.2)

@@ -154,3 +154,12 @@ def test_a_technique_that_so_few_rows_are_not_enough_for_is_left_out_and_that_is
     assert [arm.name for arm in found.space.arms] == ["few", "any"]
     assert found.left_out == ("many is not tried: it is for 5000 labelled rows and more",)
     assert "  many is not tried: it is for 5000 labelled rows and more" in plan_text(found).splitlines()
+
+
+@pytest.mark.parametrize(("target", "metric"), [(85.0, "accuracy"), (0.0, "macro_f1"), (-1.0, "matthews")])
+def test_a_target_that_cannot_be_met_or_is_met_by_anything_is_refused(
+    prepared: Callable[..., Prepared], target: float, metric: str
+) -> None:
+    with pytest.raises(UsageError, match=rf"--target {target:g}: {metric} is between"):
+        prepared("small", target=target, metric=metric)
+    assert prepared("small", target=0.9, metric=metric).request.target == 0.9

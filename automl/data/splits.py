@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,10 +12,12 @@ import numpy as np
 from automl.data.folds import ALWAYS_TRAINED, folds_by_size, make_folds
 from automl.data.groups import read_groups, without_parted_groups
 from automl.errors import DataError
-from automl.records import RawTask, Rows, Splits
+from automl.records import SPLITS, RawTask, Rows, Splits
 from automl.tasks.kinds import Kind
+from automl.texts import normalised
 
 TEST_SHARE = 0.2  # of the rows, where the source has no test split
+TEST_SEED = 0  # whatever the user's: test rows of one study never had a part in the choices of another
 NAMED_TASK_TEST_ROWS = 2000  # a larger test split of a named task would only cost the user time: its error is 1 point
 
 
@@ -47,10 +50,10 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
         DataError: no usable rows, one class only, or a class with fewer rows than there are splits to fill.
     """
     names, given, dropped = _read(task, kind, choices)
-    rng = np.random.default_rng(choices.seed)
-    given = _without_duplicates(given, dropped)
+    rng, for_test = np.random.default_rng(choices.seed), np.random.default_rng(TEST_SEED)
+    given, repeated = _without_duplicates(given, dropped)
     if "validation" in given and choices.folds is not None and choices.folds > 1:
-        given["train"] = _joined(given["train"], given.pop("validation"))
+        given["train"] = given["train"].joined(given.pop("validation"))
     given = without_parted_groups(given, dropped)
     given = {split: rows for split, rows in given.items() if len(rows) or split == "train"}
     origin, needed = task.splits["train"].origin, 1 + sum(split not in given for split in ("validation", "test"))
@@ -60,9 +63,9 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
     cap = NAMED_TASK_TEST_ROWS if task.train_size else None
     test = given.get("test")
     if test is None:
-        pool, test = _carve(pool, kind, _share(len(pool), TEST_SHARE, cap), rng)
+        pool, test = _carve(pool, kind, _share(len(pool), TEST_SHARE, cap), for_test)
     elif cap and len(test) > cap:
-        _, test = _carve(test, kind, cap, rng)
+        _, test = _carve(test, kind, cap, for_test)
 
     train_size = choices.train_size or task.train_size
     if train_size:
@@ -71,22 +74,16 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
             _, pool = _carve(pool, kind, train_size, rng)
     labelled, folds = _folds(pool, given.get("validation"), kind, choices)
     _require_every_label(labelled, names, origin)
-    return Splits(labelled, folds, test, names, _fingerprint(labelled, folds, test, names), dict(dropped))
+    fingerprint = _fingerprint(labelled, folds, test, names)
+    return Splits(labelled, folds, test, names, fingerprint, dict(dropped), _with_text_of(labelled, repeated))
 
 
 def _folds(pool: Rows, validation: Rows | None, kind: Kind, choices: Choices) -> tuple[Rows, np.ndarray]:
     if validation is not None:
         held_out = np.arange(len(pool) + len(validation)) >= len(pool)
-        return _joined(pool, validation), np.where(held_out, 0, ALWAYS_TRAINED)
+        return pool.joined(validation), np.where(held_out, 0, ALWAYS_TRAINED)
     count = choices.folds or folds_by_size(len(pool))
     return pool, make_folds(kind.strata(pool.labels), pool.groups, count, choices.seed)
-
-
-def _joined(first: Rows, second: Rows) -> Rows:
-    groups = None
-    if first.groups is not None and second.groups is not None:
-        groups = np.concatenate([first.groups, second.groups])
-    return Rows(first.inputs + second.inputs, np.concatenate([first.labels, second.labels]), groups)
 
 
 def _read(task: RawTask, kind: Kind, choices: Choices) -> tuple[tuple[str, ...], dict[str, Rows], Counter[str]]:
@@ -108,6 +105,7 @@ def _read(task: RawTask, kind: Kind, choices: Choices) -> tuple[tuple[str, ...],
             tuple(rows.inputs),
             kind.encode_labels(rows.labels, names, task.splits[split].origin),
             groups[split][rows.kept] if groups else None,
+            np.array([(SPLITS.index(split), row) for row in rows.kept], dtype=np.int64),
         )
         for split, rows in raw.items()
         if rows.inputs
@@ -115,17 +113,19 @@ def _read(task: RawTask, kind: Kind, choices: Choices) -> tuple[tuple[str, ...],
     return names, encoded, dropped
 
 
-def _without_duplicates(given: dict[str, Rows], dropped: Counter[str]) -> dict[str, Rows]:
-    """Keep the test rows as they are; in the other splits keep the first copy of a text that no later split holds."""
-    seen = {_key(text): label for text, label in _pairs(given["test"])} if "test" in given else {}
-    kept = dict(given)
+def _without_duplicates(given: dict[str, Rows], dropped: Counter[str]) -> tuple[dict[str, Rows], list[Rows]]:
+    """Keep the test rows as they are; in the other splits keep the first copy of a text that no later split holds.
+
+    Also what was left out.
+    """
+    seen = {normalised(text): label for text, label in _pairs(given["test"])} if "test" in given else {}
+    kept, left_out = dict(given), []
     for split in ("validation", "train"):
         if split not in given:
             continue
-        before = set(seen)
-        keep = []
+        before, keep = set(seen), []
         for index, (text, label) in enumerate(_pairs(given[split])):
-            key = _key(text)
+            key = normalised(text)
             if key in before:
                 dropped[f"{split} row that stands in another split"] += 1
             elif key in seen:
@@ -135,7 +135,18 @@ def _without_duplicates(given: dict[str, Rows], dropped: Counter[str]) -> dict[s
                 seen[key] = label
                 keep.append(index)
         kept[split] = given[split].take(np.array(keep, dtype=np.int64))
-    return kept
+        left_out.append(given[split].take(np.setdiff1d(np.arange(len(given[split])), keep)))
+    return kept, left_out
+
+
+def _with_text_of(labelled: Rows, left_out: Sequence[Rows]) -> Rows:
+    """Of what was left out, the rows that have the text of a labelled row: a person may have to choose between them."""
+    known = {normalised(text) for text in labelled.inputs}
+    found = labelled.take(np.zeros(0, dtype=np.int64))
+    for rows in left_out:
+        alike = [row for row, text in enumerate(rows.inputs) if normalised(text) in known]
+        found = found.joined(rows.take(np.array(alike, dtype=np.int64)))
+    return found
 
 
 def _require_rows_per_class(train: Rows, names: tuple[str, ...], needed: int, origin: str) -> None:
@@ -192,10 +203,6 @@ def _carve(rows: Rows, kind: Kind, size: int, rng: np.random.Generator) -> tuple
 
 def _pairs(rows: Rows) -> zip[tuple[str, int]]:
     return zip(rows.inputs, rows.labels.tolist(), strict=True)
-
-
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _counts(dropped: Counter[str]) -> str:

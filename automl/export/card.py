@@ -34,7 +34,7 @@ for new data. The {test_rows} test rows took no part in any choice.
 ## How it was made
 
 - Data: {source}; {labelled_rows} labelled and {test_rows} test rows, fingerprint `{fingerprint}`.{licence}
-- Compared on: {compared}; the winner with the seeds {seeds}.{warm_start}
+- Compared on: {compared}; the winner on {held_out_rows} of these rows, with the seeds {seeds}.{warm_start}
 - Winner: the configuration of trial {trial} of study `{study}`, {params}; seed {seed}.{searched}
 - Shipped: {shipped}.
 - Texts are read up to {max_length} tokens.
@@ -141,8 +141,9 @@ def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
         expected=f"{result['estimate']['value']:.3f}",
         low=f"{result['estimate']['low']:.3f}",
         high=f"{result['estimate']['high']:.3f}",
-        no_better=_no_better(result["not_distinguishable_from"]),
+        no_better=_no_better(result),
         compared=result["data"]["compared"],
+        held_out_rows=result.get("held_out_rows", result["estimate"]["rows"]),
         seeds=", ".join(map(str, result["seeds"])),
         warm_start=f"\n- Tried first: {taken}." if (taken := taken_from_others(result)) else "",
         labelled_rows=result["data"]["rows"]["labelled"],
@@ -167,8 +168,12 @@ def taken_from_others(result: Mapping[str, Any]) -> str:
     )
 
 
-def _no_better(names: Sequence[str]) -> str:
-    return f" It cannot be told from: {', '.join(name.replace('_', ' ') for name in names)}." if names else ""
+def _no_better(result: Mapping[str, Any]) -> str:
+    told = {
+        "It cannot be told from": result["not_distinguishable_from"],
+        "Better by more than chance": result.get("outdone_by", []),  # older studies have none
+    }
+    return "".join(f" {what}: {', '.join(names).replace('_', ' ')}." for what, names in told.items() if names)
 
 
 def _searched(models: Sequence[str]) -> str:

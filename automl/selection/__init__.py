@@ -2,9 +2,8 @@
 
 from automl.selection.audit import Finding, audit, write_audit
 from automl.selection.best import best_trial
-from automl.selection.choose import Standing, finalists, rank
 from automl.selection.compare import Difference, differences
-from automl.selection.estimate import Estimate, estimate
+from automl.selection.estimate import Estimate, careful, estimate
 from automl.selection.evidence import Evidence, gather
 
 __all__ = [
@@ -12,13 +11,11 @@ __all__ = [
     "Estimate",
     "Evidence",
     "Finding",
-    "Standing",
     "audit",
     "best_trial",
+    "careful",
     "differences",
     "estimate",
-    "finalists",
     "gather",
-    "rank",
     "write_audit",
 ]

@@ -6,12 +6,14 @@ import csv
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from automl.selection.twins import near_pairs, normalised
+from automl.records import SPLITS
+from automl.selection.twins import near_pairs
+from automl.texts import normalised
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
 
@@ -20,9 +22,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that
 class Finding:
     """One row of audit.csv.
 
-    `row` and `other_row` count from 0. `issue` is label, conflict or duplicate. `confidence`, within [0, 1], is of a
-    label issue (1 + probability of the suggested label - probability of the given one) / 2, of the others the
-    similarity of the two texts.
+    `row` and `other_row` count from 0: in `audit` over the texts that it was given, in the file over the rows of the
+    user's own table, which `split` and `other_split` name. `issue` is label, conflict or duplicate. `confidence`,
+    within [0, 1], is of a label issue (1 + probability of the suggested label - probability of the given one) / 2, of
+    the others the similarity of the two texts.
     """
 
     row: int
@@ -32,6 +35,21 @@ class Finding:
     confidence: float
     text: str
     other_row: int | None
+    split: str = ""
+    other_split: str = ""
+
+    def located(self, origins: np.ndarray) -> Finding:
+        """With rows and splits as the user has them; `origins` are those of the texts, see `Rows`."""
+        (split, row), (other_split, other_row) = origins[self.row], (None, None)
+        if self.other_row is not None:
+            other_split, other_row = origins[self.other_row]
+        return replace(
+            self,
+            row=int(row),
+            split=SPLITS[split],
+            other_row=None if other_row is None else int(other_row),
+            other_split="" if other_split is None else SPLITS[other_split],
+        )
 
 
 def audit(

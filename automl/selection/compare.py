@@ -27,6 +27,11 @@ class Difference:
         """Whether the winner is better by more than chance: the whole interval is above 0."""
         return self.low > 0
 
+    @property
+    def outdone(self) -> bool:
+        """Whether the other is better by more than chance."""
+        return self.high < 0
+
 
 def differences(
     labels: np.ndarray,
@@ -34,6 +39,7 @@ def differences(
     others: Mapping[str, np.ndarray],
     metric: str,
     *,
+    groups: np.ndarray | None = None,
     confidence: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
@@ -47,12 +53,13 @@ def differences(
     Args:
         labels: [rows].
         winner: its predictions; `others` are name -> predictions.
+        groups: [rows] of rows that are drawn together; None: each row by itself.
         confidence: of the interval, within (0, 1).
 
     Source: Efron and Tibshirani (1993), An introduction to the bootstrap; Berg-Kirkpatrick, Burkett and Klein (2012),
     An empirical investigation of statistical significance in NLP.
     """
-    weights = draw_weights(len(labels), samples, seed)
+    weights = draw_weights(len(labels), samples, seed, groups)
     compared = [_difference(labels, winner, name, other, metric, confidence, weights) for name, other in others.items()]
     return [difference for difference in compared if difference is not None]
 

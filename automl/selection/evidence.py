@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,11 +19,13 @@ class Evidence:
         folds: [rows], the fold that holds out each row, in every repeat; all 0 for a held-out split.
         probabilities: configuration -> [repeats, rows, labels] float32, NaN where a row was not held out in that
             repeat: a configuration that was dropped early has its first cells only. A cell is one fold of one repeat.
+        groups: [rows], of rows that belong together, as those of one author; None: each stands for itself.
     """
 
     labels: np.ndarray
     folds: np.ndarray
     probabilities: Mapping[int, np.ndarray]
+    groups: np.ndarray | None = None
 
     @property
     def numbers(self) -> list[int]:
@@ -34,6 +36,11 @@ class Evidence:
         """Where the configuration has spoken, [repeats, rows]. A row with any NaN is not covered."""
         covered: np.ndarray = ~np.isnan(self.probabilities[number]).any(axis=-1)
         return covered
+
+    def shared(self, numbers: Sequence[int]) -> np.ndarray:
+        """What all of them cover, [repeats, rows] bool."""
+        shared: np.ndarray = np.logical_and.reduce([self.covered(number) for number in numbers])
+        return shared
 
     def complete_repeats(self, number: int) -> int:
         """Repeats in which every row was held out."""
@@ -47,13 +54,9 @@ class Evidence:
         """Log-loss of each row, [repeats, rows]; NaN where not covered."""
         return row_losses(self.labels, self.probabilities[number])
 
-    def ensemble(self, number: int, cells: np.ndarray | None = None) -> np.ndarray:
-        """Mean of the probabilities over the repeats that cover a row, [rows, labels]; NaN where none does.
-
-        Args:
-            cells: only these, [repeats, rows] bool.
-        """
-        used = self.covered(number) if cells is None else self.covered(number) & cells
+    def ensemble(self, number: int) -> np.ndarray:
+        """Mean of the probabilities over the repeats that cover a row, [rows, labels]; NaN where none does."""
+        used = self.covered(number)
         summed = np.where(used[..., None], self.probabilities[number], 0).sum(axis=0)
         times = used.sum(axis=0)[:, None]
         mean: np.ndarray = np.divide(summed, times, out=np.full(summed.shape, np.nan, np.float32), where=times > 0)
@@ -74,13 +77,13 @@ class Evidence:
         scores, rows = self.repeat_scores(number, metric, self.covered(number) if cells is None else cells)
         return float(np.average(scores, weights=rows))
 
-    def log_loss(self, number: int, cells: np.ndarray | None = None) -> float:
-        """Mean over the same."""
-        return float(self.losses(number)[self.covered(number) if cells is None else cells].mean())
-
 
 def gather(
-    labels: np.ndarray, folds: np.ndarray, cells: Mapping[tuple[int, int, int], np.ndarray], repeats: int
+    labels: np.ndarray,
+    folds: np.ndarray,
+    cells: Mapping[tuple[int, int, int], np.ndarray],
+    repeats: int,
+    groups: np.ndarray | None = None,
 ) -> Evidence:
     """Evidence from single trainings.
 
@@ -89,6 +92,7 @@ def gather(
         folds: [rows], from 0.
         cells: (configuration, repeat, fold) -> [rows of that fold, labels], in the order of the rows.
         repeats: how many repeats the study has, at least 1 more than any that is named.
+        groups: [rows], as in `Evidence`.
     """
     widths = {number: said.shape[1] for (number, _, _), said in cells.items()}
     probabilities = {
@@ -96,7 +100,7 @@ def gather(
     }
     for (number, repeat, fold), said in cells.items():
         probabilities[number][repeat, folds == fold] = said
-    return Evidence(labels, folds, probabilities)
+    return Evidence(labels, folds, probabilities, groups)
 
 
 def predicted(probabilities: np.ndarray) -> np.ndarray:

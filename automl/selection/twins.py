@@ -15,11 +15,6 @@ ALIKE = 0.8  # of all 5-grams of two texts, the share that both have, from which
 PAIRS_AT_ONCE = 20_000
 
 
-def normalised(text: str) -> str:
-    """The text without differences of case and white space."""
-    return " ".join(text.casefold().split())
-
-
 def near_pairs(texts: Sequence[str], alike: float = ALIKE) -> list[tuple[int, int, float]]:
     """Pairs i < j of texts whose Jaccard similarity of character 5-grams is at least `alike`, with that similarity.
 

@@ -15,9 +15,18 @@ def affordable(samples: int, rows: int) -> int:
     return min(samples, max(LEAST_SAMPLES, MOST_WEIGHTS // max(rows, 1)))
 
 
-def draw_weights(rows: int, samples: int, seed: int) -> np.ndarray:
-    """How often each row is in each bootstrap sample, [samples, rows] float32; samples are made `affordable`."""
+def draw_weights(rows: int, samples: int, seed: int, groups: np.ndarray | None = None) -> np.ndarray:
+    """How often each row is in each bootstrap sample, [samples, rows] float32; samples are made `affordable`.
+
+    Args:
+        groups: [rows] of rows that are drawn together, because they are alike; None: each row by itself.
+
+    Source: Davison and Hinkley (1997), Bootstrap methods and their application, 3.8, for groups.
+    """
     samples = affordable(samples, rows)
+    if groups is not None:
+        numbers, place = np.unique(groups, return_inverse=True)
+        return draw_weights(len(numbers), samples, seed)[:, place]
     drawn = np.random.default_rng(seed).integers(rows, size=(samples, rows))
     drawn += rows * np.arange(samples)[:, None]
     return np.bincount(drawn.ravel(), minlength=samples * rows).reshape(samples, rows).astype(np.float32)

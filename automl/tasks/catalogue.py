@@ -32,7 +32,10 @@ class PackagedSet:
 
 @dataclass(frozen=True)
 class NamedTask:
-    """A catalogue entry. `train_size` rows are used unless the user says otherwise; `stand_in` names another entry."""
+    """A catalogue entry. `train_size` rows are used unless the user says otherwise; `stand_in` names another entry.
+
+    `metric` is what the field judges the task by, where that is not what its kind is judged by.
+    """
 
     name: str
     about: str
@@ -41,6 +44,7 @@ class NamedTask:
     label_column: str = "label"
     train_size: int = 1000
     stand_in: str | None = None
+    metric: str | None = None
 
 
 _ENTRIES = (
@@ -56,13 +60,19 @@ _ENTRIES = (
         "CoLA, sentences by grammaticality, 2 classes",
         HubSet("nyu-mll/glue", "cola", validation_is_test=True),
         text_column="sentence",
+        metric="matthews",
     ),
     NamedTask(
         "rotten_tomatoes", "film review sentences, 2 classes", HubSet("cornell-movie-review-data/rotten_tomatoes")
     ),
     NamedTask("ag_news", "news by topic, 4 classes", HubSet("fancyzhx/ag_news")),
     NamedTask("imdb", "whole film reviews, 2 classes", HubSet("stanfordnlp/imdb")),
-    NamedTask("emotion", "English tweets by emotion, 6 classes", HubSet("dair-ai/emotion", "split")),
+    NamedTask(
+        "emotion",
+        "English tweets by emotion, 6 classes, some rare",
+        HubSet("dair-ai/emotion", "split"),
+        metric="macro_f1",
+    ),
     NamedTask(
         "trec6", "questions by kind of answer, 6 classes", HubSet("SetFit/TREC-QC"), label_column="label_coarse_text"
     ),

@@ -86,6 +86,7 @@ def _from_hub(entry: NamedTask, data: HubSet, offline: bool) -> RawTask:
         text_column=entry.text_column,
         label_column=entry.label_column,
         train_size=entry.train_size,
+        metric=entry.metric,
         licence=found.licence,
     )
 
@@ -99,6 +100,7 @@ def _packaged(entry: NamedTask, data: PackagedSet, offline: bool) -> RawTask:
         text_column=entry.text_column,
         label_column=entry.label_column,
         train_size=entry.train_size,
+        metric=entry.metric,
         licence=data.licence,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from automl.errors import DataError, TaskError
 from automl.tasks.readers import READERS, read_table
 from automl.tasks.text_column import text_column
+from automl.texts import normalised
 
 
 def read_unlabelled(path: Path, column: str | None, known: Iterable[str]) -> tuple[str, ...]:
@@ -21,11 +22,11 @@ def read_unlabelled(path: Path, column: str | None, known: Iterable[str]) -> tup
         TaskError: there is no such file.
         DataError: it cannot be read, or which column is the text cannot be told.
     """
-    taken = {_key(text) for text in known}
+    taken = {normalised(text) for text in known}
     kept: dict[str, str] = {}
     for text in _texts(path, column):
-        if isinstance(text, str) and text.strip() and _key(text) not in taken:
-            kept.setdefault(_key(text), text.strip())
+        if isinstance(text, str) and text.strip() and normalised(text) not in taken:
+            kept.setdefault(normalised(text), text.strip())
     if not kept:
         raise DataError(f"--unlabelled {path}: holds no text that is not in validation or test rows; give other texts")
     return tuple(kept.values())
@@ -45,7 +46,3 @@ def _texts(path: Path, wanted: str | None) -> Iterable[object]:
         )
     table = read_table(path)
     return table.columns[text_column(list(table.columns), wanted, f"--unlabelled {path}")]
-
-
-def _key(text: str) -> str:
-    return " ".join(text.casefold().split())

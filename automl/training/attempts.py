@@ -1,8 +1,8 @@
-"""One trial, tried once more where that may help, and from where it was stopped if it was."""
+"""One training, tried once more where that may help, and from where it was stopped if it was."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from automl.training.memory import free_memory, is_out_of_memory
 from automl.training.pause import Misfit
 from automl.training.pause_file import identity, read_pause, write_pause
 from automl.training.techniques import Base, Finished, Trainer
+
+Training = Generator[Report | Finished, None, None]
 
 
 def attempts(
@@ -25,8 +27,8 @@ def attempts(
     precision: str,
     study: str,
     pauses: Sequence[Path],
-) -> Generator[Report | Finished, None, None]:
-    """Reports, and last the end. A loss that is no number: again in float32. No memory: again with halved batches.
+) -> Training:
+    """Reports of a trial, and last its end; `retried` where that may help.
 
     Args:
         fold: what is held out; None holds nothing out.
@@ -34,24 +36,39 @@ def attempts(
         pauses: files that may hold this training's state: it goes on from the first that does. Closed before its end,
             it leaves its state in the first of them.
     """
-    accumulation, readable = 1, pauses
-    while True:
-        training = identity(study, base.sha256, params.model_dump(), seed, fold, precision, accumulation)
-        found = (read_pause(path, training) for path in readable)
+
+    def training(precision: str, accumulation: int) -> Training:
+        own = identity(study, base.sha256, params.model_dump(), seed, fold, precision, accumulation)
+        run = partial(
+            trainer.train,
+            base,
+            params,
+            seed=seed,
+            fold=fold,
+            precision=precision,
+            accumulation=accumulation,
+            on_stop=partial(write_pause, pauses[0], own),
+        )
+        found = (read_pause(path, own) for path in pauses)
         try:
-            yield from trainer.train(
-                base,
-                params,
-                seed=seed,
-                fold=fold,
-                precision=precision,
-                accumulation=accumulation,
-                paused=next(filter(None, found), None),
-                on_stop=partial(write_pause, pauses[0], training),
-            )
-            return
+            yield from run(paused=next(filter(None, found), None))
         except Misfit:
-            readable = []
+            yield from run()
+
+    yield from retried(training, precision, str(base.model.device))
+
+
+def retried(training: Callable[[str, int], Training], precision: str, device: str) -> Training:
+    """A loss that is no number: again in float32. No memory: again with halved batches.
+
+    Args:
+        training: of a precision and of the parts that each batch is computed in.
+    """
+    accumulation = 1
+    while True:
+        try:
+            yield from training(precision, accumulation)
+            return
         except TrainingDiverged:
             if precision == "float32":
                 raise
@@ -60,4 +77,4 @@ def attempts(
             if accumulation > 1 or not is_out_of_memory(error):
                 raise
             accumulation = 2
-        free_memory(str(base.model.device))
+        free_memory(device)

@@ -5,7 +5,7 @@ Source: Hinton, Vinyals & Dean (2015), Distilling the Knowledge in a Neural Netw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,8 +96,9 @@ def teach(
     seed: int,
     fold: int | None,
     precision: str,
+    accumulation: int = 1,
     begin: Sequence[Mapping[str, torch.Tensor]] = (),
-) -> Iterator[Report | Finished]:
+) -> Generator[Report | Finished, None, None]:
     """Fine-tune a copy of the base towards probabilities in place of labels. Yields as a trial does.
 
     Texts without a label make a lesson richer, not longer: its steps are those of the labelled rows and their copies.
@@ -108,6 +109,7 @@ def teach(
         targets: [rows of the study, labels]; those of held-out rows are not read. None: the labels themselves,
             and nothing is learned from rows without one.
         fold: what is held out, to see how well it works; None for the student that is shipped.
+        accumulation: parts that each batch is computed in.
         begin: models whose mean it begins with; none: the pretrained weights.
     """
     data = trainer.data.fold(fold)
@@ -118,6 +120,14 @@ def teach(
     by_columns(model)
     cached = trainer.states(model, base, params, data, precision)
     for item in train(
-        model, params, data, trainer.kind, seed=seed, precision=precision, cached=cached, targets=targets
+        model,
+        params,
+        data,
+        trainer.kind,
+        seed=seed,
+        precision=precision,
+        cached=cached,
+        targets=targets,
+        accumulation=accumulation,
     ):
         yield Finished(item, trained_tensors(model)) if isinstance(item, TrialResult) else item

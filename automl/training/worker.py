@@ -19,7 +19,7 @@ from automl.models.checkpoint import Checkpoint
 from automl.params import Params
 from automl.records import Report, TrialResult
 from automl.tasks.kinds import kind_of
-from automl.training.attempts import attempts
+from automl.training.attempts import Training, attempts, retried
 from automl.training.averaging import greedy_average
 from automl.training.data import StudyData
 from automl.training.distillation import answers, targets, teach
@@ -201,17 +201,22 @@ class TrialWorker:
         base = self._base(model, whole.starting_weights)
         members = [read_tensors(Path(path), sha256)[0] for path, sha256 in begin]
         wanted = targets([read_logits(Path(path), sha256) for path, sha256 in committee]) if committee else None
-        lesson = teach(
-            self._trainers[model],
-            base,
-            whole,
-            wanted,
-            seed=seed,
-            fold=fold,
-            precision=self._precision,
-            begin=[plain_tensors(base, Params(**(teachers or params)), tensors) for tensors in members],
-        )
-        for item in lesson:
+        begun = [plain_tensors(base, Params(**(teachers or params)), tensors) for tensors in members]
+
+        def lesson(precision: str, accumulation: int) -> Training:
+            return teach(
+                self._trainers[model],
+                base,
+                whole,
+                wanted,
+                seed=seed,
+                fold=fold,
+                precision=precision,
+                accumulation=accumulation,
+                begin=begun,
+            )
+
+        for item in retried(lesson, self._precision, self._setup.device):
             if isinstance(item, Finished):
                 end = item
         return {**_facts(end.result), **self._save(f"lesson-{name}", model, end)}

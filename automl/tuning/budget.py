@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-
-from automl.records import Trial
+from collections.abc import Callable
 
 
 class Budget:
@@ -30,6 +28,11 @@ class Budget:
         self._began, self._deadline = clock(), deadline
 
     @property
+    def limited(self) -> bool:
+        """Whether there is a limit of time at all."""
+        return self._deadline is not None
+
+    @property
     def late(self) -> bool:
         """Whether time is up."""
         return self._deadline is not None and self.clock() >= self._deadline
@@ -37,10 +40,6 @@ class Budget:
     def has_time_for(self, seconds: Callable[[], float]) -> bool:
         """Whether something that takes so long would still end in time; asked only where that is limited."""
         return self._deadline is None or self.clock() + seconds() <= self._deadline
-
-    def reached(self, trials: Sequence[Trial]) -> bool:
-        """Whether one of them has the target."""
-        return self.target is not None and any((trial.value or 0.0) >= self.target for trial in trials)
 
     def used(self, started: int, reserve: Callable[[], float]) -> float:
         """Share that is used up: of the trials, or of the time, whichever is further.

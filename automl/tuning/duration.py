@@ -11,12 +11,15 @@ from automl.params import Params
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.training.distillation import NOT_EXPRESSIBLE, student_params
+from automl.training.loop import STEPS
 from automl.tuning.configurations import configuration_of, configurations
+from automl.tuning.finals import is_member
 from automl.tuning.job import Job
 from automl.tuning.policy import Policy
 
 ANSWER_SPEED = 3.0  # rows that a model answers for in the time that it trains on one
 STEP_OVERHEAD = 1.0  # seconds that a last step takes besides: a model is copied, files are written
+REFIT_TRAININGS = 1.5  # what a training on every row takes, in seconds, of one on a fold
 CAREFUL = 1.2  # trainings of one kind differ by about so much
 
 
@@ -50,7 +53,11 @@ class Forecast:
         leader = self.policy.race.leader(configurations(trials))
         if leader is None:
             return 0.0
-        depth, student = self.space.depth_of(leader.params), student_params(Params(**self.space.params(leader.params)))
+        depth, params = self.space.depth_of(leader.params), Params(**self.space.params(leader.params))
+        plain = [trial for trial in leader.trials.values() if is_member(trial)]
+        if len(plain) == 1 and params.technique not in NOT_EXPRESSIBLE:  # it is trained again, on every row
+            return CAREFUL * REFIT_TRAININGS * training_seconds(plain[0])
+        student = student_params(params)
         done = [(Params(**self.space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
         speed = pace(student, done, depth)
         return last_steps(student, speed, len(leader.trials), self.rows, self.workers, self.unlabelled)
@@ -61,10 +68,10 @@ def training(like: Iterable[Trial], others: Iterable[Trial] = ()) -> float:
 
     A worker's first trial waits until it is there; that comes but once.
     """
-    seconds = [_busy(trial) for trial in like if trial.state is State.COMPLETE]
+    seconds = [training_seconds(trial) for trial in like if trial.state is State.COMPLETE]
     if seconds:
         return median(seconds)
-    return max((_busy(trial) for trial in others if trial.state is State.COMPLETE), default=0.0)
+    return max((training_seconds(trial) for trial in others if trial.state is State.COMPLETE), default=0.0)
 
 
 def examples(params: Params, rows: int) -> int:
@@ -115,5 +122,7 @@ def last_steps(
     return CAREFUL * (answering + lesson * (2 if workers == 1 else 1))
 
 
-def _busy(trial: Trial) -> float:
-    return float(trial.facts.get("busy_seconds") or trial.facts["seconds"])
+def training_seconds(trial: Trial) -> float:
+    """Of a completed trial, what its whole schedule takes: one that went on with another did but a part of it."""
+    own = float(trial.facts.get("busy_seconds") or trial.facts["seconds"])
+    return own * STEPS / max(STEPS - int(trial.facts.get("resumed_step") or 0), 1)

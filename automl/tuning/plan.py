@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ class Search:
         self._announced = False
         self._broken = 0
 
+    def count_workers(self, workers: int) -> None:
+        """Tell how many there are, where that shows only when they start."""
+        self._forecast = replace(self._forecast, workers=workers)
+
     def stop(self) -> None:
         """Start nothing more, and give running trials back; may be called by another thread."""
         self.interrupted = True
@@ -86,10 +90,20 @@ class Search:
     def used(self) -> float:
         """Share of the budget that is used up."""
         trials = self._study.trials()
-        if self._budget.reached(trials):
+        if self._on_target(trials):
             return 1.0
         started = self._started - sum("spare" in trial.facts for trial in trials)
         return self._budget.used(started, lambda: self._forecast.last_steps(trials))
+
+    def _on_target(self, trials: Sequence[Trial]) -> bool:
+        """Whether who leads has the target, on the mean of all folds and seeds so far: one of them may be luck."""
+        if self._budget.target is None:
+            return False
+        leader = self._policy.race.leader(configurations(trials))
+        if leader is None:
+            return False
+        value, *_ = leader.worth([cell for cell in self._policy.cells if leader.complete([cell])])
+        return value >= self._budget.target
 
     @property
     def running(self) -> bool:
@@ -109,9 +123,9 @@ class Search:
 
     def ask(self) -> Order | None:
         """The next thing to do; None when there is none to start now."""
-        if self.stopping or self._broken >= HOPELESS:
+        if self.stopping:
             return None
-        trial = self._study.again() or self._new()
+        trial = None if self._broken >= HOPELESS else self._study.again() or self._new()
         self._nothing_new = trial is None
         if trial is not None:
             return self._start(trial)
@@ -132,7 +146,7 @@ class Search:
         """One of the last steps failed."""
         if self._finals is not None:
             self._finals.failed(step, error)
-        self._progress.emit(Notice("warning", f"{step}: {error}; the winner's own model is shipped in its place"))
+        self._progress.emit(Notice("warning", f"{step}: {error}; another model is shipped in its place"))
 
     def _last_steps(self) -> Finals | None:
         leader = self._policy.race.leader(configurations(self._study.trials()))
@@ -189,17 +203,30 @@ class Search:
 
     def _why_racing(self, trials: Sequence[Trial]) -> str:
         found = configurations(trials)
-        why = "that share of the budget is used"
-        if self._budget.reached(trials):
-            why = f"one has reached the target of {self._budget.target:g}"
-        elif self._policy.techniques.exhausted(found):
-            why = "so few held-out rows cannot tell more of them apart"
-        elif not self._policy.techniques.open(found):
-            why = "the last ones that were tried came nowhere near the best: more of them are unlikely to pay"
+        why = self._why_enough(trials) or "that share of the budget is used"
         entrants = len(self._policy.race.admitted(found, 1))
         return (
             f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
         )
+
+    def _why_enough(self, trials: Sequence[Trial]) -> str:
+        """Why nothing new is tried, if that is not for want of trials or time."""
+        found = configurations(trials)
+        if self._on_target(trials):
+            return f"the target of {self._budget.target:g} is reached"
+        if self._policy.techniques.exhausted(found):
+            return "so few held-out rows cannot tell more of them apart"
+        if not self._policy.techniques.open(found):
+            return "the last ones came nowhere near the best: more of them are unlikely to pay"
+        return ""
+
+    @property
+    def ended_because(self) -> str:
+        """Why the search is over although there are trials left."""
+        if self._broken >= HOPELESS:
+            return f"{HOPELESS} trials broke in a row"
+        out_of = "time was up" if self._budget.limited else "the rest was set aside for the race, which is over"
+        return self._why_enough(self._study.trials()) or out_of
 
     def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
         """Whether a training would still end before the last steps have to begin."""
@@ -245,6 +272,8 @@ class Search:
         """End a trial that broke."""
         self._broken += 1
         self._end(number, State.FAIL, None, {**facts, "error": error})
+        if self._broken == HOPELESS:
+            self._progress.emit(Notice("warning", f"{HOPELESS} trials broke in a row, no more are tried: {error}"))
 
     def release(self) -> list[int]:
         """Give back every trial that still runs, to be run again by the same command. Their numbers."""

@@ -39,6 +39,8 @@ class Taken:
 def warm_start(url: str, name: str, facts: Mapping[str, Any], space: BoundSpace) -> list[Taken]:
     """What the study of this name begins with: what it has recorded, or else the best of the other studies.
 
+    One of the same data with other test rows is passed over: it may have chosen by this one's.
+
     Args:
         facts: "kind", "model" and "data" of the study, as they are recorded with it.
 
@@ -51,6 +53,7 @@ def warm_start(url: str, name: str, facts: Mapping[str, Any], space: BoundSpace)
         if own is not None and (WARM_START in own.facts or own.trials):
             return recorded(own.facts)
         others = [study for study in studies if study.name != name and study.facts.get("kind") == facts["kind"]]
+        others = [study for study in others if not _had_the_test_rows(study.facts, facts)]
         others.sort(key=lambda study: _distance(study.facts, facts))  # stable: among equals the newest comes first
         return _best(others, reader, space)
 
@@ -118,6 +121,12 @@ def _taken(study: StudySummary, one: Configuration) -> Taken:
     return Taken(
         study.name, one.number, str(study.facts.get("metric", "value")), value, len(one.trials), dict(one.params)
     )
+
+
+def _had_the_test_rows(other: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Whether another study may have chosen by rows that are this one's test rows: of the same data it kept others."""
+    theirs, ours = (facts.get("data") or {} for facts in (other, own))
+    return theirs.get("source") == ours.get("source") and theirs.get("test_rows") != ours.get("test_rows")
 
 
 def _distance(other: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[int, bool]:

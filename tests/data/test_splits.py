@@ -73,6 +73,13 @@ def test_a_rare_label_is_among_labelled_and_test_rows_and_held_out_in_some_folds
     assert len(set(splits.folds[splits.labelled.labels == 2])) == 2
 
 
+def test_test_rows_are_the_same_whatever_the_seed() -> None:
+    """A study may begin with what another one of the same data has found, and that one may have had another seed."""
+    first, other = split(many, Choices(seed=0)), split(many, Choices(seed=1))
+    assert first.test.inputs == other.test.inputs
+    assert first.folds.tolist() != other.folds.tolist()
+
+
 def test_the_seed_decides_and_the_fingerprint_tells() -> None:
     first, again, other = split(many), split(many), split(many, Choices(seed=1))
     assert first.fingerprint == again.fingerprint
@@ -314,3 +321,27 @@ class TestColumns:
     ) -> None:
         with pytest.raises(DataError, match=message):
             self.find(columns, **chosen)
+
+
+def test_what_was_left_out_for_its_text_is_kept_for_the_audit_with_its_place() -> None:
+    rows = [("the same", "a"), ("", "a"), *many, ("The  same", "b"), ("the same", "a")]
+    splits = split(rows, test=[("other 1", "a"), ("other 2", "b")])
+    place = splits.labelled.inputs.index("the same")
+    assert splits.labelled.origins is not None
+    assert splits.repeated.origins is not None
+    assert splits.labelled.origins[place].tolist() == [0, 0]
+    assert splits.labelled.origins[splits.labelled.inputs.index("text 7")].tolist() == [0, 9]
+    assert splits.repeated.inputs == ("The  same", "the same")
+    assert splits.repeated.labels.tolist() == [1, 0]
+    assert splits.repeated.origins.tolist() == [[0, 102], [0, 103]]
+
+
+def test_what_was_left_out_for_a_test_row_is_not() -> None:
+    splits = split([("the same", "a"), *many], test=[("the same", "b"), ("other", "a")])
+    assert len(splits.repeated) == 0
+
+
+def test_rows_of_a_given_validation_split_are_told_from_those_of_training() -> None:
+    splits = split(many, validation=[("new 1", "a"), ("new 2", "b")], test=[("other 1", "a"), ("other 2", "b")])
+    assert splits.labelled.origins is not None
+    assert splits.labelled.origins[-1].tolist() == [1, 1]

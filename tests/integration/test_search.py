@@ -13,6 +13,7 @@ import sys
 import termios
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.integration.conftest import ROOT, Run, Workplace, make_workplace, place_of
@@ -38,20 +39,32 @@ WRONG = 3  # rows with the other label than theirs
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     place = make_workplace(tmp_path_factory.mktemp("search"))
-    write_csv(place.folder / "rows.csv", partly_wrong_rows())
+    write_csv(place.folder / "rows.csv", [*partly_wrong_rows(), *contradicting_rows()])
     return place
 
 
 @pytest.fixture(scope="module")
 def first(place: Workplace) -> Run:
-    return place.run(budget=10)
+    return place.run("--keep-original", budget=10)
 
 
 def partly_wrong_rows() -> list[dict[str, str]]:
     rows = make_rows(300)
     for row in rows[:WRONG]:
-        row["label"] = "negative" if row["label"] == "positive" else "positive"
+        _turn(row)
     return rows
+
+
+def contradicting_rows() -> list[dict[str, str]]:
+    """Some of the last rows once more, with the other label."""
+    rows = make_rows(300)[-20:]
+    for row in rows:
+        _turn(row)
+    return rows
+
+
+def _turn(row: dict[str, str]) -> None:
+    row["label"] = "negative" if row["label"] == "positive" else "positive"
 
 
 def test_it_ends_well_and_says_only_json(place: Workplace, first: Run) -> None:
@@ -76,7 +89,8 @@ def test_it_ends_well_and_says_only_json(place: Workplace, first: Run) -> None:
     }
     for score in (result["test"], result["estimate"]):
         assert score["low"] <= score["value"] <= score["high"]
-    assert (result["estimate"]["rows"], result["test"]["rows"]) == (240, 60)
+    assert (result["estimate"]["rows"], result["test"]["rows"]) == (120, 60), "not the fold that chose"
+    assert result["held_out_rows"] == 240
     assert set(result["trials"]) == {"complete", "pruned", "fail"}
     assert sum(result["trials"].values()) == len(place.trials()) <= 10
     assert set(result["baselines"]) == {
@@ -157,14 +171,44 @@ def test_the_estimate_is_told_before_the_test_rows_are_read(first: Run) -> None:
 def test_rows_with_a_wrong_label_are_found_and_named_outside_the_model(place: Workplace, first: Run) -> None:
     inputs = place.splits().labelled.inputs
     wrong = {row["text"]: row["label"] for row in partly_wrong_rows()[:WRONG] if row["text"] in inputs}
-    audit = place.folder / first.result["audit"]
-    with audit.open(newline="") as file:
-        found = [row for row in csv.DictReader(file) if row["issue"] == "label"]
+    found = [row for row in audited(place, first) if row["issue"] == "label"]
     assert wrong
     assert {row["text"]: row["given_label"] for row in found}.items() >= wrong.items()
     assert len(found) < 20
-    assert all(inputs[int(row["row"])] == row["text"] for row in found)
+    assert first.result["audited_rows"] == len(inputs)
     assert not list((place.folder / first.result["model_dir"]).rglob("*.csv"))
+
+
+def test_a_text_that_was_given_twice_with_two_labels_is_named_by_both_rows_of_the_file(
+    place: Workplace, first: Run
+) -> None:
+    inputs = place.splits().labelled.inputs
+    twice = {row["text"] for row in contradicting_rows()} & set(inputs)
+    with (place.folder / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = [row for row in audited(place, first) if row["issue"] == "conflict" and row["confidence"] == "1.0000"]
+    assert twice
+    assert {row["text"] for row in found} == twice
+    assert len(found) == 2 * len(twice)
+    for row in found:
+        own, other = rows[int(row["row"])], rows[int(row["other_row"])]
+        assert own["text"] == other["text"] == row["text"]
+        assert own["label"] == row["given_label"] != other["label"]
+
+
+def audited(place: Workplace, run: Run) -> list[dict[str, str]]:
+    with (place.folder / run.result["audit"]).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_winners_own_models_are_kept_beside_the_one_that_is_shipped(place: Workplace, first: Run) -> None:
+    from automl.export.original import load_original, probabilities
+
+    folder, splits, kept = place.folder / first.result["model_dir"], place.splits(), first.result["original"]
+    own = load_original(folder / "original")
+    assert kept["models"] == len(own.members) == len(first.result["winner"]["trainings"])
+    said = probabilities(own, splits.test.inputs).argmax(axis=1)
+    assert kept["test"]["value"] == pytest.approx(np.mean(said == splits.test.labels), abs=0.02)
 
 
 def test_a_student_of_all_models_is_shipped_and_their_checkpoints_are_kept(place: Workplace, first: Run) -> None:
@@ -302,7 +346,13 @@ def test_on_a_terminal_it_shows_a_table_and_ends_with_the_result(workplace: Work
 
 def test_rows_of_a_csv_reach_the_model_as_they_are(place: Workplace) -> None:
     with (place.folder / "rows.csv").open(newline="") as file:
-        assert len(list(csv.DictReader(file))) == 300
+        given = {
+            row["text"]: row["label"] for row in reversed(list(csv.DictReader(file)))
+        }  # the first of a text counts
+    splits = place.splits()
+    for rows in (splits.labelled, splits.test):
+        assert [given[text] for text in rows.inputs] == [splits.label_names[label] for label in rows.labels]
+    assert len(splits.labelled) + len(splits.test) == len(given) == 300
 
 
 def test_a_few_rows_are_held_out_where_folds_are_one_and_the_best_get_further_seeds(workplace: Workplace) -> None:

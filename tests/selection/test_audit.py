@@ -109,7 +109,8 @@ def test_the_file_is_whole_and_harmless(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["audit.csv"]
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["row", "issue", "given_label", "suggested_label", "confidence", "text", "other_row"]
+    issue = ["issue", "given_label", "suggested_label", "confidence", "text"]
+    assert list(rows[0]) == ["row", *issue, "other_row", "split", "other_split"]
     assert [row["text"] for row in rows] == [*("'" + text for text in texts[:5]), texts[5], "日本 \\ud800"]
     assert (rows[0]["given_label"], rows[0]["confidence"], rows[0]["other_row"]) == ("'=bad", "0.9877", "")
 
@@ -127,3 +128,15 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> No
         write_audit(path, broken())
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["audit.csv"]
+
+
+def test_rows_are_named_as_the_user_has_them() -> None:
+    (first, second) = audit(["same", "Same"], np.array([0, 1]), None, NAMES)
+    origins = np.array([[0, 17], [1, 4]])
+    told = first.located(origins), second.located(origins)
+    assert [(one.split, one.row, one.other_split, one.other_row) for one in told] == [
+        ("train", 17, "validation", 4),
+        ("validation", 4, "train", 17),
+    ]
+    alone = Finding(1, "label", "a", "b", 0.9, "Same", None).located(origins)
+    assert (alone.split, alone.row, alone.other_split, alone.other_row) == ("validation", 4, "", None)

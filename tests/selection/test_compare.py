@@ -62,3 +62,18 @@ def test_a_higher_confidence_has_a_wider_interval() -> None:
 def test_other_rows_than_the_labels_are_an_error() -> None:
     with pytest.raises(DataError, match="majority have the shape"):
         differences(np.zeros(4, int), np.zeros(4, int), {"majority": np.zeros(3, int)}, "accuracy")
+
+
+def test_what_is_better_than_the_winner_is_told_as_that() -> None:
+    labels = np.zeros(200, int)
+    (found,) = differences(labels, np.repeat([0, 1], [120, 80]), {"other": np.repeat([0, 1], [170, 30])}, "accuracy")
+    assert (found.outdone, found.told_apart) == (True, False)
+
+
+def test_rows_that_belong_together_are_drawn_together() -> None:
+    labels, groups = np.zeros(200, int), np.repeat(np.arange(10), 20)
+    winner, other = np.repeat([0, 1], [160, 40]), np.repeat([0, 1], [140, 60])
+    (apart,) = differences(labels, winner, {"other": other}, "accuracy")
+    (together,) = differences(labels, winner, {"other": other}, "accuracy", groups=groups)
+    assert apart.told_apart
+    assert not together.told_apart, "one author of ten differs"

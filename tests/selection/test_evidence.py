@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from automl.metrics import METRICS, log_loss
-from automl.selection import Evidence, gather
+from automl.metrics import METRICS
+from automl.records import State, Trial
+from automl.selection import Evidence, best_trial, gather
 from tests.selection.studies import study
 
 
@@ -31,8 +32,8 @@ def test_the_ensemble_is_the_mean_over_the_repeats_that_cover_a_row() -> None:
     evidence = small()
     expected = [[0.7, 0.3], [0.3, 0.7], [0.35, 0.65], [0.8, 0.2]]
     assert evidence.ensemble(7) == pytest.approx(np.array(expected), abs=1e-6)
-    only_second = np.array([[False] * 4, [True] * 4])
-    assert np.isnan(evidence.ensemble(7, only_second)).all(axis=1).tolist() == [False, True, False, True]
+    evidence.probabilities[7][0] = np.nan
+    assert np.isnan(evidence.ensemble(7)).all(axis=1).tolist() == [False, True, False, True]
 
 
 def test_scores_are_of_the_covered_rows() -> None:
@@ -40,10 +41,20 @@ def test_scores_are_of_the_covered_rows() -> None:
     assert evidence.score(7, "accuracy") == pytest.approx((3 + 2) / 6)
     first = np.array([[True] * 4, [False] * 4])
     assert evidence.score(7, "macro_f1", first) == METRICS["macro_f1"](evidence.labels, np.array([0, 1, 0, 0]))
-    assert evidence.log_loss(7, first) == pytest.approx(log_loss(evidence.labels, evidence.probabilities[7][0]))
 
 
 def test_one_that_said_nothing_is_not_counted() -> None:
     evidence = study(0, [0.8, 0.8])
     evidence.probabilities[1][:] = np.nan
     assert evidence.numbers == [0]
+
+
+def test_the_best_trial_is_complete_and_on_a_tie_the_earlier() -> None:
+    def trial(number: int, state: State, value: float | None) -> Trial:
+        return Trial(number, state, {}, value, {}, {})
+
+    trials = [trial(0, State.PRUNED, 0.9), trial(2, State.COMPLETE, 0.8), trial(1, State.COMPLETE, 0.8)]
+    best = best_trial(trials)
+    assert best is not None
+    assert best.number == 1
+    assert best_trial(trials[:1]) is None

@@ -8,7 +8,9 @@ import pytest
 
 from automl.params import Params
 from automl.records import State, Trial
+from automl.spaces import Arm, Param, SearchSpace
 from automl.tuning import duration
+from automl.tuning.policy import make_policy
 from tests.tuning.records import a_trial
 
 PLAIN = Params(num_train_epochs=2, per_device_train_batch_size=10)
@@ -39,6 +41,20 @@ def test_examples_are_those_of_the_epochs_and_at_least_of_the_least_steps(params
 
 def test_the_wait_for_a_worker_that_starts_is_no_part_of_a_training() -> None:
     assert duration.training([ended(9.0, busy_seconds=4.0)]) == 4.0
+
+
+def test_what_went_on_with_another_trial_did_but_a_part_of_a_training() -> None:
+    assert duration.training([ended(9.0, busy_seconds=3.0, resumed_step=2)]) == pytest.approx(4.0)
+
+
+def test_one_plain_model_is_trained_again_on_every_row() -> None:
+    space = SearchSpace("s", "", (Param("learning_rate", "float", 1e-5, 1e-3, default=1e-4),), (Arm(""),)).over(
+        {"m": 6}
+    )
+    params = {"learning_rate": 1e-4}
+    trial = a_trial(0, 0.5, params=params, busy_seconds=8.0, examples_per_second=96.0, checkpoint="a")
+    forecast = duration.Forecast(space, make_policy(space, n_folds=5, seed=7), rows=100)
+    assert forecast.last_steps([trial]) == pytest.approx(duration.CAREFUL * duration.REFIT_TRAININGS * 8.0)
 
 
 def test_the_last_steps_are_answers_and_two_lessons_side_by_side_where_there_are_workers() -> None:

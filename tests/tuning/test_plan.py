@@ -19,7 +19,7 @@ from automl.study import Study, open_study
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.duration import Forecast
-from automl.tuning.finals import REHEARSAL, STUDENT
+from automl.tuning.finals import REFIT, REHEARSAL, STUDENT
 from automl.tuning.job import RACE, SEARCH
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
@@ -328,7 +328,44 @@ def test_nothing_new_is_tried_once_one_has_reached_the_target(study: Study) -> N
     assert study.trials()[-1].facts["stage"] == RACE
     assert study.trials()[-1].facts["configuration"] == 2
     (notice,) = [event.text for event in told.events if isinstance(event, Notice)]
-    assert notice.startswith("3 configurations were tried, and one has reached the target of 0.9")
+    assert notice.startswith("3 configurations were tried, and the target of 0.9 is reached")
+
+
+def test_one_lucky_fold_is_not_the_target(study: Study) -> None:
+    search, _ = make_search(study, 30, n_folds=3, target=0.9)
+    for value in (0.5, 0.7, 0.91):
+        end(search, value)
+    assert search.used == 1.0
+    end(search, 0.75)  # the one that had it, on the next fold
+    end(search, 0.6)  # and its rival
+    assert search.used < 1.0
+    end(search, 0.5)
+    assert study.trials()[-1].facts["stage"] == SEARCH, "the search goes on"
+
+
+def test_it_is_said_why_a_search_has_ended(study: Study) -> None:
+    def why(**limits: Any) -> str:
+        return make_search(study, 40, **limits)[0].ended_because
+
+    search, told = make_search(study, 40)
+    end(search, 0.95)
+    assert why(target=0.9) == "the target of 0.9 is reached"
+    assert why(deadline=0.0) == "time was up"
+    for _ in range(HOPELESS):
+        search.fail(ask(search), "loss is nan", {})
+    assert search.ended_because == f"{HOPELESS} trials broke in a row"
+    warned = [event.text for event in told.events if isinstance(event, Notice) and event.level == "warning"]
+    assert warned == [f"{HOPELESS} trials broke in a row, no more are tried: loss is nan"]
+
+
+def test_when_all_trials_break_what_came_before_is_still_made_into_one_model(study: Study) -> None:
+    search, _ = make_search(study, 40)
+    end(search, 0.9)
+    for _ in range(HOPELESS):
+        search.fail(ask(search), "loss is nan", {})
+    order = search.ask()
+    assert order is not None
+    assert order.name == REFIT
 
 
 def test_a_trial_that_is_promoted_goes_on_from_its_state_and_only_states_of_use_are_kept(
@@ -452,7 +489,7 @@ def test_a_last_step_that_broke_is_told_and_ends_the_search(study: Study) -> Non
     assert order is not None
     search.broke(order.name, "no room")
     assert [event.text for event in told.events if isinstance(event, Notice)] == [
-        "answers 0: no room; the winner's own model is shipped in its place"
+        "answers 0: no room; another model is shipped in its place"
     ]
     assert search.ask() is None
     assert not search.running

@@ -211,6 +211,15 @@ def test_like_data_come_first_then_as_many_labels_then_the_rest(database: Databa
     assert names == ["same", "two labels, newer", "two labels", "two labels, other model", "three labels"]
 
 
+def test_a_study_that_may_have_chosen_by_these_test_rows_is_passed_over(database: Database, take: Take) -> None:
+    for name, source, test in (("elsewhere", "rows.csv", "b" * 64), ("same cut", "rows.csv", "a" * 64)):
+        data = {"fingerprint": name, "labels": {"labelled": {"a": 1, "b": 1}}, "source": source, "test_rows": test}
+        database.study(name, [(full(1e-5), [0.9])], data=data)
+    own = {"fingerprint": "own", "labels": {"labelled": {"a": 1, "b": 1}}, "source": "rows.csv", "test_rows": "a" * 64}
+    assert [one.study for one in take(data=own)] == ["same cut"]
+    assert [one.study for one in take(data={**own, "source": "other.csv"})] != []
+
+
 def test_there_is_an_end_to_it(database: Database, take: Take) -> None:
     for study, count in enumerate((3, 3, 3, 3, 1)):
         database.study(f"s{study}", [(full(1e-5 * (1 + 10 * study + n)), [0.9 - 0.1 * n]) for n in range(count)])

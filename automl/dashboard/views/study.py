@@ -73,6 +73,9 @@ def _headline(study: StudyRecord) -> None:
         if alike := result["not_distinguishable_from"]:
             names = ", ".join(name.replace("_", " ") for name in alike)
             st.caption(t("The winner cannot be told from: {names}", names=names))
+        if better := result.get("outdone_by"):
+            names = ", ".join(name.replace("_", " ") for name in better)
+            st.caption(t("Better by more than chance: {names}", names=names))
     else:
         cells[3].metric(t("Expected on unseen data"), "–", help=t("Said when the search ends."))
     models = ", ".join(name.rsplit("/", 1)[-1] for name in str(facts.get("model") or "").split(", "))
