@@ -33,6 +33,7 @@ from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, judge
 from automl.workload import adaptation_of
 
+BASELINES = "baselines"  # study fact: their test scores, by name
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
 
 
@@ -86,7 +87,7 @@ def finish(
         **told(shipped),
         "test": asdict(test),
         "test_reads": study.facts["test"]["reads"],
-        "baselines": _tested(simple, verdict, prepared),
+        "baselines": _tested(study, simple, verdict, prepared),
         "learning_curve": asdict(simple.curves[shipped.backbone.name]),
         "original": None if kept is None else _original_facts(kept, prepared),
         "winner": _winner(verdict, prepared),
@@ -159,17 +160,20 @@ def _expected(verdict: Verdict) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f}), said before the test split is read"
 
 
-def _tested(simple: SimpleModels, verdict: Verdict, prepared: Prepared) -> dict[str, Any]:
-    """Value of each baseline on the rows that the winner has one on, and test score, fitted on every labelled row."""
+def _tested(study: Study, simple: SimpleModels, verdict: Verdict, prepared: Prepared) -> dict[str, Any]:
+    """Value of each baseline on the rows that the winner has one on, and test score, fitted on every labelled row.
+
+    The test scores are recorded: they are the same whatever wins, so that resuming does not read the rows again.
+    """
     test, metric = prepared.splits.test, prepared.kind.metric
+    if BASELINES not in study.facts:
+        fitted = {baseline.name: baseline.fit(prepared.splits.labelled) for baseline in simple.baselines}
+        study.record(BASELINES, {name: asdict(_score(metric, test, fit(test.inputs))) for name, fit in fitted.items()})
     rows = verdict.held_out
     labels = verdict.evidence.labels[rows]
     return {
-        baseline.name: {
-            "validation": METRICS[metric](labels, simple.predictions[baseline.name][rows]),
-            "test": asdict(_score(metric, test, baseline.fit(prepared.splits.labelled)(test.inputs))),
-        }
-        for baseline in simple.baselines
+        name: {"validation": METRICS[metric](labels, said[rows]), "test": study.facts[BASELINES][name]}
+        for name, said in simple.predictions.items()
     }
 
 

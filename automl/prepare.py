@@ -182,7 +182,7 @@ def prepare(request: Request) -> Prepared:
     )
     _require_augmenters(prepared)
     largest = max(one.weights_bytes for one in backbones.values())
-    require_room(prepared.output, prepared.study_name, needed_bytes=4 * largest)  # the model twice, and two checkpoints
+    require_room(prepared.output, prepared.study_name, needed_bytes=4 * largest)  # at least
     return prepared
 
 

@@ -17,7 +17,7 @@ from automl.tasks.kinds import Kind
 from automl.texts import normalised
 
 TEST_SHARE = 0.2  # of the rows, where the source has no test split
-TEST_SEED = 0  # whatever the user's: test rows of one study never had a part in the choices of another
+CUTS = 20  # that are tried at most
 NAMED_TASK_TEST_ROWS = 2000  # a larger test split of a named task would only cost the user time: its error is 1 point
 
 
@@ -50,7 +50,7 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
         DataError: no usable rows, one class only, or a class with fewer rows than there are splits to fill.
     """
     names, given, dropped = _read(task, kind, choices)
-    rng, for_test = np.random.default_rng(choices.seed), np.random.default_rng(TEST_SEED)
+    rng = np.random.default_rng(choices.seed)
     given, repeated = _without_duplicates(given, dropped)
     if "validation" in given and choices.folds is not None and choices.folds > 1:
         given["train"] = given["train"].joined(given.pop("validation"))
@@ -63,9 +63,9 @@ def make_splits(task: RawTask, kind: Kind, choices: Choices) -> Splits:
     cap = NAMED_TASK_TEST_ROWS if task.train_size else None
     test = given.get("test")
     if test is None:
-        pool, test = _carve(pool, kind, _share(len(pool), TEST_SHARE, cap), for_test)
+        pool, test = _locked(pool, kind, _share(len(pool), TEST_SHARE, cap))
     elif cap and len(test) > cap:
-        _, test = _carve(test, kind, cap, for_test)
+        _, test = _locked(test, kind, cap)
 
     train_size = choices.train_size or task.train_size
     if train_size:
@@ -165,7 +165,7 @@ def _require_every_label(labelled: Rows, names: tuple[str, ...], origin: str) ->
     if missing:
         raise DataError(
             f"{origin}: all rows of {', '.join(map(repr, missing[:10]))} are in groups that went to the test rows: "
-            "choose another --seed, merge these labels, or leave out --group-column"
+            "merge these labels, or leave out --group-column"
         )
 
 
@@ -179,6 +179,19 @@ def _require_train_size(train_size: int, names: tuple[str, ...], available: int)
 
 def _share(rows: int, share: float, cap: int | None = None) -> int:
     return min(max(1, round(rows * share)), cap or rows)
+
+
+def _locked(rows: Rows, kind: Kind, size: int) -> tuple[Rows, Rows]:
+    """The rest, and the test rows: the same ones whatever the user's seed.
+
+    So those of one study never had a part in the choices of another. Where groups that go whole would take all rows of
+    a label with them, another cut may not.
+    """
+    for seed in range(CUTS):
+        rest, test = _carve(rows, kind, size, np.random.default_rng(seed))
+        if np.isin(rows.labels, rest.labels).all():
+            break
+    return rest, test
 
 
 def _carve(rows: Rows, kind: Kind, size: int, rng: np.random.Generator) -> tuple[Rows, Rows]:
