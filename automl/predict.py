@@ -31,7 +31,7 @@ def command(
     Exit codes: 0 done, 2 wrong usage, 130 interrupted.
     """
     from automl.classifier import LABEL, load_classifier, predictions
-    from automl.errors import OutputError
+    from automl.errors import DataError, OutputError
     from automl.quiet import quiet_libraries
     from automl.tasks.streams import read_stream, writer
 
@@ -39,9 +39,9 @@ def command(
     if output.exists():
         raise OutputError(f"--output {output}: is there already; nothing is overwritten: name another file")
 
-    part = output.with_name(output.name + ".part")
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")  # nobody else's
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             write = writer(file, output.suffix.lower())
             classifier = load_classifier(model)
             done, empty = 0, 0
@@ -51,6 +51,8 @@ def command(
                 empty += sum(row[LABEL] is None for row in labelled)
                 if sys.stderr.isatty():
                     print(f"\r{done} rows", end="", file=sys.stderr, flush=True)
+        if not done:
+            raise DataError(f"--input {input}: holds no row; nothing was written")
         os.replace(part, output)
     except OSError as error:
         raise OutputError(f"--output {output}: cannot be written ({error.strerror or error})") from None

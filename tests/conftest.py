@@ -27,6 +27,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> "Workplace":
     from tests.integration.conftest import make_workplace
 
     place = make_workplace(tmp_path_factory.mktemp("searched"))
-    done = place.run(budget=20, workers=1)  # with one the same trials come every time
+    done = place.run("--keep-original", budget=20, workers=1)  # with one worker the same trials come every time
     assert done.code == 0, done.errors
     return place

@@ -119,8 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         elif isinstance(self.hub.mood, int) and self.hub.mood_at in path:
             self.reply(self.hub.mood, b"{}")
         elif path.startswith("/stored/"):
-            self.hub.stored[path.removeprefix("/stored/")] = body
-            self.reply(200, b"{}")
+            self.store(path.removeprefix("/stored/"), body)
         elif self.headers.get("Authorization") != f"Bearer {self.hub.token}":
             self.reply(401, b"{}")
         elif path == "/api/repos/create":
@@ -139,6 +138,12 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(404, b"{}")
 
     do_PUT = do_POST
+
+    def store(self, wanted: str, body: bytes) -> None:
+        if hashlib.sha256(body).hexdigest() != wanted:
+            return self.reply(400, b"{}")
+        self.hub.stored[wanted] = body
+        return self.reply(200, b"{}")
 
     def create(self, wanted: dict[str, Any]) -> None:
         name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
@@ -203,7 +208,8 @@ class Handler(BaseHTTPRequestHandler):
                 {"rfilename": name, "size": self.hub.claimed_sizes.get(name, len(content))}
                 for name, content in contents.items()
             ]
-            answer = {"id": repo_id, "sha": self.hub.commit(repo), "private": False, "tags": [], "siblings": siblings}
+            private = repo_id in self.hub.private
+            answer = {"id": repo_id, "sha": self.hub.commit(repo), "private": private, "tags": [], "siblings": siblings}
         return self.reply(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
     def serve(self, datasets: str | None, repo_id: str, revision: str, name: str) -> None:

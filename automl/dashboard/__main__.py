@@ -47,6 +47,7 @@ def command(
         "server.fileWatcherType": "none",
         "server.runOnSave": False,
         "runner.postScriptGC": False,  # a whole collection after each look took four fifths of its time
+        "server.showEmailPrompt": False,  # where it never ran before it would else wait for an address
         "browser.gatherUsageStats": False,
         "browser.serverAddress": address,
         "client.toolbarMode": "viewer",

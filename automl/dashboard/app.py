@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from automl.dashboard.current import wanted_study
 from automl.dashboard.parts import guarded, language, storage_url, store, t
 from automl.dashboard.words import LANGUAGES
 
@@ -36,14 +37,15 @@ def main() -> None:
 def _sidebar() -> None:
     with st.sidebar:
         names = [one.name for one in store(storage_url()).studies()]
-        chosen = st.query_params.get("study")
+        chosen = wanted_study()
         if names:
             place = names.index(chosen) if chosen in names else None if chosen else 0
             picked = st.selectbox(t("Study"), names, index=place)
             if picked is not None and picked != chosen:
-                st.query_params["study"] = picked
-                for old in ("trial", "configurations", "technique"):  # numbers of another study
+                for old in ("trial", "configurations", "technique", "params"):  # of another study
                     st.query_params.pop(old, None)
+            if picked is not None:
+                st.query_params["study"] = st.session_state["study"] = picked  # a click in the menu empties the link
         spoken = st.selectbox(
             t("Language"),
             list(LANGUAGES),

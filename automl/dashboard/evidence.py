@@ -112,8 +112,10 @@ def hardest(rows: LabelledRows, said: Said, most: int = 100) -> pd.DataFrame:
 def read_audit(path: Path) -> pd.DataFrame:
     """The rows worth a second look. Raises DataError where there is no such file."""
     try:
-        return pd.read_csv(path)
-    except (OSError, ValueError) as error:
+        found = pd.read_csv(path, dtype=str, keep_default_na=False)  # a text or label may be "NA", or a number
+        numbers = {name: pd.to_numeric(found[name]) for name in ("row", "other_row", "confidence")}
+        return found.assign(**numbers)
+    except (OSError, ValueError, KeyError) as error:
         raise DataError(f"{path} cannot be read ({error}); it is written when a search ends") from None
 
 

@@ -1,36 +1,36 @@
-"""What all pages share: the chosen study, tables and figures that can be downloaded, links, and errors in words."""
+"""What all pages share: the language, the database, links and choices that a link keeps, and errors in words."""
 
 from __future__ import annotations
 
 import functools
 import logging
 import os
+import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, ParamSpec
 
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
-from automl.dashboard.queries import StudyState, state_of
-from automl.dashboard.store import LONGEST, Store, standing
+from automl.dashboard.store import Store
 from automl.dashboard.words import LANGUAGES, translate
 from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE
 from automl.errors import AutomlError
-from automl.metrics import digits
-from automl.records import State
-from automl.study.reader import Reader, StudyRecord
+from automl.study.reader import Reader
 
 log = logging.getLogger(__name__)
-SELDOM = 4  # times as long between two drawings of what has figures
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!$:|<>~-])")
 Args = ParamSpec("Args")
 
 
 def t(text: str, **values: Any) -> str:
     """A text of the page in the user's language."""
     return translate(text, language()).format(**values) if values else translate(text, language())
+
+
+def plain(text: object) -> str:
+    """A name or text of the user's for a place that takes Markdown: it is shown as it is."""
+    return MARKDOWN.sub(r"\\\1", str(text))
 
 
 def language() -> str:
@@ -58,164 +58,44 @@ def guarded(draw: Callable[Args, None]) -> Callable[Args, None]:
         try:
             draw(*args, **kwargs)
         except AutomlError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
         except Exception as error:  # a bug; told with what is needed to report it
             log.exception("%s", draw.__name__)
-            st.error(t("This could not be drawn: {error}", error=f"{type(error).__name__}: {error}"))
+            st.error(t("This could not be drawn: {error}", error=plain(f"{type(error).__name__}: {error}")))
             with st.expander(t("For a bug report")):
                 st.code(traceback.format_exc())
 
     return drawn
 
 
-def find_study() -> StudyRecord | None:
-    """That of the link, else the newest; None where there is none."""
-    known = store(storage_url())
-    wanted = st.query_params.get("study") or next((one.name for one in known.studies()), None)
-    return None if wanted is None else known.study(wanted)
-
-
-def chosen_study() -> StudyRecord | None:
-    """The same; says so where there is none."""
-    study, wanted = find_study(), st.query_params.get("study")
-    if study is None and wanted is not None:
-        st.warning(t("There is no study {name} in this database; the page Studies lists them.", name=repr(wanted)))
-    elif study is None:
-        st.info(t("No study has been recorded yet. Start one:"))
-        st.code("python -m automl.search --task sst2 --budget 50", language="bash")
-    return study
-
-
-def state(study: StudyRecord) -> StudyState:
-    """What a study is at now."""
-    counts = {one: sum(trial.state is one for trial in study.trials) for one in State}
-    return state_of(study.facts, counts, datetime.now(UTC))
-
-
-def metric_of(study: StudyRecord) -> str:
-    """What is on the axes."""
-    return str(study.facts.get("metric") or t("value"))
-
-
-def decimals(study: StudyRecord) -> int:
-    """Of its scores."""
-    return digits((study.facts.get("data") or {}).get("held_out"))
-
-
-def live(draw: Callable[[StudyRecord], None], *, seldom: bool = False) -> None:
-    """Draw a study, and where there may be news again from time to time; nothing where there is no study yet.
-
-    Args:
-        seldom: what has figures: they are drawn with the processors that search.
-    """
-    study = find_study()
-    stage = _stage(study)
-
-    def again() -> None:
-        found = chosen_study()
-        if _stage(found) != stage:
-            st.rerun()  # all of the page, once: the study has come, has its first trial, or has ended
-        if found is not None:
-            draw(found)
-
-    if study is not None and state(study) is not StudyState.RUNNING:
-        every = None if seldom else LONGEST  # it may be searched on
-    else:
-        every = standing(0 if study is None else len(study.trials)) * (SELDOM if seldom else 1)
-    st.fragment(guarded(again), run_every=every)()
-
-
-def _stage(study: StudyRecord | None) -> tuple[StudyState, bool] | None:
-    """What decides which parts a page has."""
-    return None if study is None else (state(study), bool(study.trials))
-
-
-def table(
-    frame: pd.DataFrame, name: str, columns: Mapping[str, Any] | None = None, *, places: int = 3, **more: Any
-) -> Any:
-    """A table, with a button that downloads it as CSV; `places` are the decimals of its floating-point columns."""
-    floats = {
-        column: st.column_config.NumberColumn(t(column), format=f"%.{places}f")
-        for column in frame.columns
-        if pd.api.types.is_float_dtype(frame[column])
-    }
-    titles = {column: t(column) for column in frame.columns}
-    event = st.dataframe(
-        frame, hide_index=True, column_config={**titles, **floats, **(columns or {})}, key=f"table {name}", **more
-    )
-    _download(name, "csv", lambda: frame.to_csv(index=False).encode("utf-8-sig"))  # a spreadsheet else guesses that
-    return event
-
-
-def figure(drawn: go.Figure, name: str, title: str = "") -> None:
-    """A figure; its own button saves it as PNG, another as a page of HTML that needs no network."""
-    if title:
-        st.subheader(title)
-    drawn = _translated(drawn)
-    st.plotly_chart(
-        drawn,
-        key=f"figure {name}",
-        alt=title or name,
-        config={"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": name, "scale": 2}},
-    )
-    _download(name, "html", lambda: drawn.to_html(include_plotlyjs=True).encode())
-
-
-def _download(name: str, suffix: str, content: Callable[[], bytes]) -> None:
-    """A button for a file, which is made when it is asked for."""
-    st.download_button(
-        suffix.upper(),
-        content,
-        file_name=f"{name}.{suffix}",
-        mime=f"text/{suffix}",
-        key=f"{suffix} {name}",
-        on_click="ignore",
-        icon=":material/download:",
-        type="tertiary",
-    )
-
-
-def _translated(drawn: go.Figure) -> go.Figure:
-    """Its axes and names of lines in the user's language."""
-    if language() == "en":
-        return drawn
-    for axis in (*drawn.select_xaxes(), *drawn.select_yaxes()):
-        if axis.title.text:
-            axis.title.text = t(axis.title.text)
-    return drawn.for_each_trace(lambda trace: trace.update(name=t(trace.name)) if trace.name else ())
-
-
 def link(url_path: str, label: str, **query: Any) -> None:
-    """A permanent link to a page of this app."""
+    """A permanent link to a page of this app; a list gives a name as often as it has members."""
     pages = st.session_state["pages"]
-    wanted = {name: str(value) for name, value in query.items()} | {"lang": language()}
-    st.page_link(pages[url_path], label=label, query_params=wanted)
-
-
-def score(place: Any, label: str, found: Mapping[str, float], places: int, told: str | None = None) -> None:
-    """A score ("value") with its interval ("low", "high") below it, in a column."""
-    interval = f"{found['low']:.{places}f} – {found['high']:.{places}f}, 95 %"
-    place.metric(label, f"{found['value']:.{places}f}", interval, delta_color="off", delta_arrow="off", help=told)
-
-
-def seconds_text(seconds: float | None) -> str:
-    """A time in the units that a person thinks in."""
-    if seconds is None or pd.isna(seconds):
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+    several = {name: value if isinstance(value, list) else [value] for name, value in query.items()}
+    wanted = [(name, str(one)) for name, values in {**several, "lang": [language()]}.items() for one in values]
+    st.page_link(pages[url_path], label=plain(label), query_params=wanted)
 
 
 def choose(label: str, options: Sequence[Any], key: str, default: Any = None, **more: Any) -> Any:
-    """A choice that the link keeps, so that who gets the link sees the same."""
+    """A choice that the link keeps, so that who gets the link sees the same; each study has its own."""
     known = st.query_params.get(key)
     wanted = next((one for one in options if str(one) == known), default if default in options else None)
     place = options.index(wanted) if wanted is not None else 0
-    chosen = st.selectbox(label, options, index=place if options else None, key=f"choice {key}", **more)
+    own = f"choice {key} {st.query_params.get('study')}"
+    chosen = st.selectbox(label, options, index=place if options else None, key=own, **more)
     if chosen is not None and str(chosen) != known:
         st.query_params[key] = str(chosen)
     return chosen
+
+
+def choose_several(label: str, options: Sequence[Any], key: str, default: Sequence[Any], **more: Any) -> list[Any]:
+    """Likewise, of any number."""
+    known = st.query_params.get_all(key)
+    wanted = [one for name in known for one in options if str(one) == name]
+    picked = st.multiselect(label, options, default=wanted or list(default), **more)
+    if list(map(str, picked)) != known:
+        st.query_params[key] = [str(one) for one in picked]
+    return list(picked)
 
 
 def view(views: Mapping[str, str], key: str = "view", label: str = "View") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from automl.errors import AutomlError, FetchError, UsageError
 from automl.fetch.hub import quiet
 
 OF_THE_HUB = {".gitattributes"}  # what a repository has that is empty
-AGAIN = "nothing of this was published (a commit is whole or not at all): try again"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+AGAIN = "a commit is whole or not at all, so that nothing is half published: try again"
 
 
 def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = False, token: str | None = None) -> str:
@@ -22,15 +24,23 @@ def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = Fa
         token: None takes that of the environment or of `hf auth login`. It is not kept.
 
     Raises:
-        UsageError: the name cannot be used, has files already, or the token may not write there.
+        UsageError: the name cannot be used, has files already, is public where a private one was asked for, or the
+            token may not write there.
         FetchError: the Hub did not answer, or broke off.
     """
     from huggingface_hub import HfApi
 
+    if not NAME.fullmatch(repo_id):
+        raise _misnamed(repo_id)
     api = HfApi(token=token)
     with quiet(), _explained(repo_id):
         address = str(api.create_repo(repo_id, private=private, exist_ok=True))
         there = set(api.list_repo_files(repo_id)) - OF_THE_HUB
+        if private and not api.repo_info(repo_id).private:
+            raise UsageError(
+                f"--to {repo_id}: this repository is there already, and public; name another one for --private, or "
+                "make it private on the Hub first"
+            )
         if there and not update:
             raise UsageError(
                 f"--to {repo_id}: this repository has {len(there)} files already; nothing is overwritten unasked: name "
@@ -48,12 +58,14 @@ def _explained(repo_id: str) -> Iterator[None]:
     except AutomlError:
         raise
     except Exception as error:
-        if (told := _told(repo_id, error)) is None:
-            raise
-        raise told from None
+        raise _told(repo_id, error) from None
 
 
-def _told(repo_id: str, error: Exception) -> AutomlError | None:
+def _misnamed(repo_id: str) -> UsageError:
+    return UsageError(f"--to {repo_id!r}: a repository is named OWNER/NAME, of letters, digits and . _ -")
+
+
+def _told(repo_id: str, error: Exception) -> AutomlError:
     """In words, by the first cause that is understood; uploads raise theirs within another."""
     from huggingface_hub import constants, errors
 
@@ -61,15 +73,16 @@ def _told(repo_id: str, error: Exception) -> AutomlError | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, errors.HFValidationError):
-            return UsageError(f"--to {repo_id!r}: a repository is named OWNER/NAME, of letters, digits and . _ -")
+            return _misnamed(repo_id)
         if isinstance(cause, errors.LocalTokenNotFoundError):
             return UsageError(f"--to {repo_id}: there is no token: run `hf auth login` or set HF_TOKEN")
         if isinstance(cause, errors.HfHubHTTPError):
             return _refused(repo_id, cause.response.status_code, constants.ENDPOINT)
-        if isinstance(cause, of_the_network):
+        if isinstance(cause, of_the_network) and getattr(cause, "filename", None) is None:
             return FetchError(f"the Hub at {constants.ENDPOINT} broke off ({type(cause).__name__}); {AGAIN}")
         cause = cause.__cause__
-    return None
+    what = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return FetchError(f"--to {repo_id}: the upload failed ({what}); {AGAIN}")
 
 
 def _refused(repo_id: str, status: int, endpoint: str) -> UsageError:
@@ -83,6 +96,10 @@ def _refused(repo_id: str, status: int, endpoint: str) -> UsageError:
             return UsageError(
                 f"--to {repo_id}: the token may not write there (403): make one with write access, or name a "
                 "repository of your own"
+            )
+        case 404:
+            return UsageError(
+                f"--to {repo_id}: the Hub knows no such owner, or the token may not see it (404): check the name"
             )
         case 409:
             return UsageError(f"--to {repo_id}: somebody else changes this repository now (409); {AGAIN} in a moment")

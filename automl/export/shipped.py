@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shlex
 import shutil
 import tempfile
@@ -15,12 +17,15 @@ from automl.errors import ModelError, OutputError, UsageError
 from automl.export.card import write_card
 from automl.export.folder import RESULT as RESULT_FILE
 from automl.export.hub import push
+from automl.export.original import FOLDER as ORIGINAL
+from automl.export.original import INDEX
 from automl.study import readable_url
-from automl.study.reader import Reader
+from automl.study.reader import Reader, StudyRecord
 from automl.study.record import RESULT
 
 CARD = "README.md"
 PRIVATE = ("model_dir", "audit")  # of `result.json`: paths of the machine that searched
+OF_THE_MACHINE = ("--storage", "--address", "--output")  # of the command: what belongs to it alone
 
 
 @dataclass(frozen=True)
@@ -49,15 +54,18 @@ class ShippedModel:
     def public(self) -> dict[str, Any]:
         """The result without paths of this machine: of a local task or model its last part is left."""
         shown = {name: value for name, value in self.result.items() if name not in PRIVATE}
-        return {name: _without_paths(value, _paths(self.result)) for name, value in shown.items()}
+        shown["command"] = _for_others(str(shown.get("command", "")))
+        clean = {name: _without_paths(value, _paths(self.result)) for name, value in shown.items()}
+        return clean | (
+            {"labels": self.result["labels"]} if "labels" in self.result else {}
+        )  # a label may look like one
 
 
 def shipped_model(url: str, study: str) -> ShippedModel:
-    """The one of a study.
+    """The one of a study of a database.
 
     Raises:
-        UsageError: there is no such study, or it has no result yet.
-        ModelError: its folder is not there any more, or is another study's.
+        UsageError: there is no such study; and what `shipped_of` raises.
         StorageError: the database cannot be read.
     """
     reader = Reader(url)
@@ -69,7 +77,18 @@ def shipped_model(url: str, study: str) -> ShippedModel:
     if found is None:
         known = f"it has {', '.join(names[:10])}" if names else "it has none"
         raise UsageError(f"--study {study!r}: there is no such study in {readable_url(url)}; {known}")
-    result, again = found.facts.get(RESULT), found.facts.get("command", "the command that began it")
+    return shipped_of(found)
+
+
+def shipped_of(found: StudyRecord) -> ShippedModel:
+    """The one of a study.
+
+    Raises:
+        UsageError: it has no result yet.
+        ModelError: its folder is not there any more, or is another study's.
+    """
+    study, result = found.name, found.facts.get(RESULT)
+    again = found.facts.get("command", "the command that began it")
     if not result:
         raise UsageError(f"--study {study}: it has no result yet; let the search end, or go on with it: {again}")
     folder = Path(result["model_dir"])
@@ -96,19 +115,27 @@ def copy_to(model: ShippedModel, target: Path, where: str | None = None) -> None
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target}: is not an empty folder; nothing is overwritten: name another one")
-    part = target.with_name(target.name + ".part")
+    whole = target.resolve()
+    part = whole.with_name(f".{whole.name}.{os.getpid()}.part")  # nobody else's
     try:
-        shutil.rmtree(part, ignore_errors=True)
         shutil.copytree(model.folder, part)
         (part / CARD).write_text(model.card(where or str(target)), encoding="utf-8")
-        text = json.dumps(model.public, indent=2, ensure_ascii=False)
-        (part / RESULT_FILE).write_text(text + "\n", encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        part.rename(target)
+        _write_json(part / RESULT_FILE, model.public)
+        with contextlib.suppress(FileNotFoundError):  # there is one where it was asked for
+            index = part / ORIGINAL / INDEX
+            kept = json.loads(index.read_text(encoding="utf-8"))
+            _write_json(index, {**kept, "base_model": _without_paths(kept["base_model"], [])})
+        if whole.exists():
+            whole.rmdir()
+        part.rename(whole)
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise OutputError(f"{target}: cannot be written ({error}); name a folder on a disk with room") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def publish(
@@ -127,6 +154,18 @@ def _paths(result: Mapping[str, Any]) -> list[str]:
     source = str(result["data"]["source"]).partition(" ")[2]  # "folder PATH", "file PATH"
     told = {*command, source, result["model"], *result.get("models", [])}
     return sorted((path for path in told if path.startswith(("/", "~"))), key=len, reverse=True)
+
+
+def _for_others(command: str) -> str:
+    """The command without options that mean something on this machine only."""
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in OF_THE_MACHINE:
+            next(words, None)
+        elif word.partition("=")[0] not in OF_THE_MACHINE:
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _words(command: str) -> list[str]:

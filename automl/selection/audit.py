@@ -13,9 +13,7 @@ import numpy as np
 
 from automl.records import SPLITS
 from automl.selection.twins import near_pairs
-from automl.texts import normalised
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet computes a cell that begins with one of these
+from automl.texts import normalised, spreadsheet_safe
 
 
 @dataclass(frozen=True)
@@ -152,6 +150,4 @@ def write_audit(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def _cell(value: object) -> object:
-    if isinstance(value, float):
-        return f"{value:.4f}"
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+    return f"{value:.4f}" if isinstance(value, float) else spreadsheet_safe(value)

@@ -43,6 +43,11 @@ def note_key(trial: int | None) -> str:
     return NOTE if trial is None else f"{NOTE} {trial}"
 
 
+def is_note(fact: str) -> bool:
+    """Whether a fact of a study is a note."""
+    return fact == NOTE or fact.startswith(f"{NOTE} ")
+
+
 def _record(url: str, study: str, key: str, value: str | None) -> None:
     import optuna
     import sqlalchemy

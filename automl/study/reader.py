@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy
-from sqlalchemy import Connection, Row, Table, select
+from sqlalchemy import Connection, Row, Table, func, select
 
 from automl.errors import StorageError
 from automl.records import State, Trial
+from automl.study.record import IDENTITY
 from automl.study.schema import (
     ATTRIBUTES,
     DIRECTIONS,
@@ -31,7 +32,7 @@ from automl.study.schema import (
     joined,
 )
 from automl.study.storage import close, file_identity, first_line, open_to_read, readable_url
-from automl.study.summaries import StudySummary, summaries
+from automl.study.summaries import StudySummary, own_facts, summaries
 
 if TYPE_CHECKING:
     import optuna
@@ -57,6 +58,11 @@ class StudyRecord:
     trials: Sequence[Trial]
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     maximize: bool = True
+
+    @property
+    def is_search(self) -> bool:
+        """Whether a search of ours recorded it, and not another tool, whose facts mean what they will."""
+        return IDENTITY in self.facts
 
 
 @dataclass
@@ -136,8 +142,11 @@ class Reader:
             select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == identity).order_by(DIRECTIONS.c.objective)
         )
         known = self._known[identity]
+        if _is_another(connection, identity, known):
+            known = self._known[identity] = _Known()
         changed = _bring_up_to_date(connection, identity, known)
-        facts = facts_of(connection, STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == identity).get(identity, {})
+        every = facts_of(connection, STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == identity).get(identity, {})
+        facts = own_facts(every)
         if known.record is None or changed or facts != known.record.facts:
             trials = sorted(known.trials.values(), key=lambda trial: trial.number)
             maximize = directions.scalars().first() != "MINIMIZE"
@@ -145,10 +154,25 @@ class Reader:
         return known.record
 
 
+def _is_another(connection: Connection, study: int, known: _Known) -> bool:
+    """Whether what is known was of a study that is gone: databases give its number to a later one."""
+    if not known.trials:
+        return False
+    older = (TRIALS.c.study_id == study) & (TRIALS.c.trial_id <= max(known.trials))
+    count, began = connection.execute(select(func.count(), func.min(TRIALS.c.datetime_start)).where(older)).one()
+    first = min((trial.started for trial in known.trials.values() if trial.started), default=began)
+    return bool(count != len(known.trials) or began != first)
+
+
 def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool:
-    """Read the trials that are new or may have changed, and all that belongs to them; whether any did."""
+    """Read the trials that are new or may have changed, and all that belongs to them; whether any did.
+
+    Their states come first: of one that ends in between, the rest is then too new, and not missing for ever.
+    """
     newer = TRIALS.c.trial_id > max(known.trials, default=-1)
     wanted = (TRIALS.c.study_id == study) & (newer | TRIALS.c.trial_id.in_(known.open))
+    rows = connection.execute(select(TRIALS).where(wanted)).all()
+    wanted = wanted & (TRIALS.c.trial_id <= max((one.trial_id for one in rows), default=-1))
 
     def of(table: Table) -> Sequence[Row[Any]]:
         return connection.execute(joined(table).where(wanted)).all()
@@ -157,14 +181,14 @@ def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool
     for one in of(PARAMS):
         chosen_from = distribution(one.distribution_json)
         params[one.trial_id][one.param_name] = chosen_from.to_external_repr(one.param_value)
-        known.distributions[one.param_name] = chosen_from
+        known.distributions[one.param_name] = _wider(known.distributions.get(one.param_name), chosen_from)
     values = {one.trial_id: _number(one.value, one.value_type) for one in of(VALUES) if one.objective == 0}
     steps: dict[int, dict[int, float]] = defaultdict(dict)
     for one in of(STEPS):
         steps[one.trial_id][one.step] = _number(one.intermediate_value, one.intermediate_value_type)
     facts = facts_of(connection, ATTRIBUTES, wanted)
     known.open, changed = set(), False
-    for one in connection.execute(select(TRIALS).where(wanted)):
+    for one in rows:
         key, state = one.trial_id, State[one.state]
         trial = Trial(
             one.number,
@@ -181,6 +205,19 @@ def _bring_up_to_date(connection: Connection, study: int, known: _Known) -> bool
         if state in OPEN:
             known.open.add(key)
     return changed
+
+
+def _wider(one: BaseDistribution | None, other: BaseDistribution) -> BaseDistribution:
+    """A range that holds both: other tools may change one from trial to trial."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if isinstance(one, FloatDistribution) and isinstance(other, FloatDistribution):
+        step = other.step if one == other else None
+        return FloatDistribution(min(one.low, other.low), max(one.high, other.high), log=other.log, step=step)
+    if isinstance(one, IntDistribution) and isinstance(other, IntDistribution):
+        step = other.step if one == other else 1
+        return IntDistribution(min(one.low, other.low), max(one.high, other.high), log=other.log, step=step)
+    return other
 
 
 def _number(value: float | None, kind: str) -> float:

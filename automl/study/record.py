@@ -87,6 +87,13 @@ class Study:
         known = self._trials[number]
         self._trials[number] = replace(known, intermediate={**known.intermediate, step: value})
 
+    def note(self, number: int, facts: Mapping[str, Any]) -> None:
+        """Record facts of a running trial."""
+        for name, fact in facts.items():
+            self._storage.set_trial_user_attr(self._ids[number], name, fact)
+        known = self._trials[number]
+        self._trials[number] = replace(known, facts={**known.facts, **facts})
+
     def end(self, number: int, state: State, value: float | None, facts: Mapping[str, Any]) -> Trial:
         """End a trial: the only way to do so. Facts are written first, for a finished trial cannot be changed."""
         import optuna

@@ -11,6 +11,7 @@ import sqlalchemy
 from sqlalchemy import Connection, func, select
 
 from automl.records import State
+from automl.study.door import is_note
 from automl.study.record import IDENTITY
 from automl.study.schema import DIRECTIONS, STUDIES, STUDY_ATTRIBUTES, TRIALS, VALUES, facts_of
 
@@ -39,6 +40,13 @@ class StudySummary:
         return IDENTITY in self.facts
 
 
+def own_facts(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Those that this package recorded: of a study of another tool, which may have others by these names, the notes."""
+    if IDENTITY in facts:
+        return facts
+    return {name: fact for name, fact in facts.items() if is_note(name)}
+
+
 def summaries(connection: Connection) -> list[StudySummary]:
     """All studies, the newest first."""
     facts = facts_of(connection, STUDY_ATTRIBUTES, sqlalchemy.true())
@@ -46,7 +54,7 @@ def summaries(connection: Connection) -> list[StudySummary]:
     return [
         StudySummary(
             name=one.study_name,
-            facts=facts.get(one.study_id, {}),
+            facts=own_facts(facts.get(one.study_id, {})),
             trials={state: row.count for state, row in states.get(one.study_id, {}).items()},
             best=best.get(one.study_id),
             began=min(_times(states, one.study_id, "began"), default=None),

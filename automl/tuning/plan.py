@@ -236,6 +236,8 @@ class Search:
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
         """Record a value; whether the trial goes on."""
         running = self._running[number]
+        if "worker" in facts and "worker" not in running.facts:  # told now to those who watch, the rest in the end
+            self._study.note(number, {"worker": facts["worker"]})
         running.facts.update(facts)
         self._broken = 0
         self._study.report(number, step, value)

@@ -14,7 +14,7 @@ import sqlalchemy
 
 from automl.errors import StorageError, UsageError
 from automl.records import State
-from automl.study import Reader, open_study
+from automl.study import Reader, Study, open_study
 from automl.study.door import leave_note, note_of, request_stop
 from automl.study.heart import ALIVE, STOP
 from tests.contracts.conftest import IDENTITY, PARAMS, SPACE, Opener, start
@@ -147,6 +147,57 @@ def test_a_study_that_is_deleted_meanwhile_is_gone(opened: Opener, reader: Reade
     optuna.delete_study(study_name="s", storage=opened()._storage)
     assert reader.study("s") is None
     assert reader.studies() == []
+
+
+def test_a_study_that_is_made_anew_is_another(opened: Opener, reader: Reader) -> None:
+    """A database may give it the number of the one that is gone, and its trials theirs."""
+    for _ in range(3):
+        end_with(opened(), 0.25)
+    assert len(reader.study("s").trials) == 3  # type: ignore[union-attr]
+    storage = opened()._storage
+    optuna.delete_study(study_name="s", storage=storage)
+    end_with(opened(), 0.75)
+    found = reader.study("s")
+    assert found is not None
+    assert [trial.value for trial in found.trials] == [0.75]
+
+
+def end_with(study: Study, value: float) -> None:
+    study.end(start(study).number, State.COMPLETE, value, {"loss": value})
+
+
+def test_a_trial_that_ends_while_one_looks_is_seen_whole_in_the_next_look(opened: Opener, reader: Reader) -> None:
+    study = opened()
+    trial = start(study)
+    assert reader.study("s") is not None
+    ended: list[str] = []
+
+    def between(connection: object, cursor: object, statement: str, *rest: object) -> None:
+        if "trial_values" in statement and statement.lstrip().upper().startswith("SELECT") and not ended:
+            ended.append(statement)
+            study.end(trial.number, State.COMPLETE, 0.5, {"loss": 0.25})
+
+    assert reader._storage is not None
+    study.report(trial.number, 1, 0.5)
+    sqlalchemy.event.listen(reader._storage.engine, "after_cursor_execute", between)
+    reader.study("s")
+    assert ended
+    found = reader.study("s")
+    assert found is not None
+    (seen,) = found.trials
+    assert (seen.state, seen.value, seen.facts.get("loss")) == (State.COMPLETE, 0.5, 0.25)
+
+
+def test_ranges_that_another_tool_changed_from_trial_to_trial_are_all_held(opened: Opener, reader: Reader) -> None:
+    opened("ours")
+    plain = optuna.create_study(storage=optuna.storages.RDBStorage(opened.url), study_name="theirs")
+    for high in (1.0, 10.0, 2.0):
+        plain.optimize(lambda trial, high=high: trial.suggest_float("x", high / 2, high), n_trials=1)
+    found = reader.study("theirs")
+    assert found is not None
+    assert found.distributions["x"] == optuna.distributions.FloatDistribution(0.5, 10.0)
+    plain._storage.remove_session()
+    plain._storage._backend.engine.dispose()
 
 
 def test_reading_makes_no_database_and_finds_one_that_is_made_later(

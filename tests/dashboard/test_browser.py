@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+from automl.study import open_study
 from tests.integration.conftest import ROOT, Workplace, make_workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -57,6 +59,22 @@ def address(place: Workplace, search: subprocess.Popen[str]) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=20)
+
+
+def test_0_the_first_start_of_all_asks_for_nothing(tmp_path: Path) -> None:
+    """Streamlit would ask for an e-mail address where it has never run, and wait for it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = [sys.executable, "-m", "automl.dashboard", "--port", str(port)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "BROWSER": "true"}
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(line, cwd=tmp_path, env=environment, text=True, **quiet) as process:
+        try:
+            _until(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
+        finally:
+            process.terminate()
+        assert "mail" not in process.communicate()[0].casefold()
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +144,25 @@ def test_4_a_link_shows_the_same_to_whoever_gets_it(address: str, page: Any, pla
     complete = [one for one in place.trials() if one.state.name == "COMPLETE"]  # some go on with an earlier trial
     first, second = sorted({one.user_attrs.get("configuration", one.number) for one in complete})[:2]
     _open(page, f"{address}/trial?study=live&trial=3")
-    assert page.url.endswith("trial=3") or "trial=3" in page.url
-    assert page.get_by_text("Fold, seed").count() == 1
-    _open(page, f"{address}/compare?study=live&configurations={first},{second}")
+    assert page.get_by_label("Trial", exact=True).input_value() == "3"
+    _open(page, f"{address}/compare?study=live&configurations={first}&configurations={second}")
     _fine(page)
     assert page.get_by_text("Rows on which they disagree").count() == 1
+    _open(page, f"{address}/compare?what=studies&studies=live")
+    assert page.get_by_text("Studies over the same rows, both ended").count() == 1
+
+
+def test_4_the_menu_keeps_the_study(address: str, page: Any, place: Workplace) -> None:
+    url = f"sqlite:///{place.folder / 'runs' / 'studies.db'}"
+    with open_study(url, "newer", {"task": "another"}):  # it would be shown where none is chosen
+        _open(page, f"{address}/study?study=live")
+        for title in ("Seeds and folds", "Trial", "Compare", "Data", "Model", "Study"):
+            page.get_by_role("link", name=title, exact=True).first.click()
+            page.get_by_role("heading", name="live" if title == "Study" else title, exact=True).first.wait_for()
+            _settled(page)
+            assert "study=live" in page.url
+            _fine(page)
+    optuna.delete_study(study_name="newer", storage=url)
 
 
 def test_5_a_whole_click_through_changes_no_byte_of_the_database(address: str, page: Any, place: Workplace) -> None:
@@ -149,6 +181,17 @@ def test_6_the_model_is_tried_and_exported(address: str, page: Any, tmp_path: Pa
     page.get_by_label("A text", exact=True).fill("a good warm film")
     page.get_by_role("button", name="Label it").click()
     page.get_by_text("positive").first.wait_for(timeout=60_000)
+    rows = tmp_path / "rows.csv"
+    rows.write_text("id;text\n1;a good warm film\n2;an awful dull story\n")
+    page.locator('input[type="file"]').set_input_files(rows)
+    _settled(page)
+    with page.expect_download() as download:
+        page.get_by_test_id("stDownloadButton").filter(has_text="CSV").nth(2).click()
+    labelled = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert [line.split(",")[:3] for line in labelled[1:]] == [
+        ["1", "a good warm film", "positive"],
+        ["2", "an awful dull story", "negative"],
+    ]
     page.get_by_label("Folder on the machine of this dashboard").fill(str(tmp_path / "taken"))
     page.get_by_role("button", name="Export", exact=True).click()
     page.get_by_text("The model is in").wait_for(timeout=60_000)
@@ -161,12 +204,17 @@ def _open(page: Any, url: str) -> bool:
     page.goto(url)
     page.get_by_test_id("stApp").wait_for()
     page.locator("h1").first.wait_for(timeout=30_000)
+    _settled(page)
+    return True
+
+
+def _settled(page: Any) -> None:
+    """Wait until the app has drawn everything."""
     page.wait_for_function(
         '() => !document.querySelector(\'[data-testid="stStatusWidget"], [data-testid="stSkeleton"]\') '
         "&& document.querySelector('[data-testid=\"stApp\"]').getAttribute('data-test-script-state') === 'notRunning'",
         timeout=60_000,
     )
-    return True
 
 
 def _fine(page: Any) -> None:

@@ -96,7 +96,28 @@ def test_history_and_steps_and_timeline() -> None:
 def test_utilisation_is_busy_time_of_the_whole_time() -> None:
     study = record(trial(0, 0.5, worker=1, busy_seconds=2.0), trial(1, 0.5, worker=2, busy_seconds=1.0))
     table = queries.utilisation_table(study).set_index("worker")
-    assert table["share"].tolist() == pytest.approx([2 / 12, 1 / 12])
+    assert table["share"].tolist() == pytest.approx([2 / 4, 1 / 4]), "nobody was to work in between"
+
+
+def test_what_a_cut_off_search_left_ends_when_it_was_last_at_work() -> None:
+    running = replace(trial(1, 0.4, State.RUNNING, worker=3), ended=None)
+    given_back = replace(trial(2, 0.4, State.WAITING), ended=None)
+    beat = (BEGAN + timedelta(seconds=15)).astimezone(UTC)
+    cut_off = record(trial(0, 0.5), running, given_back, **{ALIVE: {"at": beat.isoformat()}})
+    timeline = queries.timeline_table(cut_off, at=BEGAN + timedelta(days=1))
+    assert timeline["trial"].tolist() == [0, 1]
+    assert timeline["ended"].tolist() == [BEGAN + timedelta(seconds=2), BEGAN + timedelta(seconds=15)]
+    at_work = record(trial(0, 0.5), running, **{ALIVE: {"at": datetime.now(UTC).isoformat()}})
+    assert queries.timeline_table(at_work, at=BEGAN + timedelta(days=1))["ended"].iloc[1] == BEGAN + timedelta(days=1)
+
+
+def test_what_another_tool_recorded_by_our_names_is_not_believed() -> None:
+    theirs = trial(0, 0.5, fold="a", seed="b", configuration="c", seconds="d", worker=None, stage="race")
+    study = StudyRecord("s", {}, (replace(theirs, params={"encoder.lr": 0.1, "head.lr": 0.2}),))
+    row = queries.trials_table(study).iloc[0]
+    assert (row["configuration"], row["fold"], row["stage"], row["seconds"]) == (0, 0, "search", 2.0)
+    assert queries.params_of(study.trials[0].params) == {"encoder.lr": 0.1, "head.lr": 0.2}
+    assert not queries.configurations_table(study).empty
 
 
 @pytest.mark.parametrize(
@@ -114,6 +135,7 @@ def test_utilisation_is_busy_time_of_the_whole_time() -> None:
         ({"identity": {}}, {State.FAIL: 2}, StudyState.FAILED),
         ({"identity": {}}, {State.COMPLETE: 2}, StudyState.CUT_OFF),
         ({}, {State.COMPLETE: 2}, StudyState.FINISHED),
+        ({}, {State.COMPLETE: 2, State.RUNNING: 1}, StudyState.RUNNING),
     ],
 )
 def test_what_a_study_is_at(facts: dict[str, Any], trials: dict[State, int], state: StudyState) -> None:
@@ -146,7 +168,7 @@ def test_optuna_gets_each_configuration_once_by_plain_names() -> None:
 
     study = StudyRecord(
         "s",
-        {},
+        {"identity": {}},
         (trial(0, 0.5), trial(1, 0.6, stage="race", configuration=0), trial(2, 0.4, State.PRUNED)),
         {"arm": CategoricalDistribution(["full"]), "full.rate": FloatDistribution(0, 1)},
     )
@@ -156,9 +178,9 @@ def test_optuna_gets_each_configuration_once_by_plain_names() -> None:
         ({"rate": 0.1}, "PRUNED"),
     ]
     assert not queries.as_optuna(study, "another").trials
-    better = StudyRecord("s", {}, (*study.trials, trial(3, 0.7)), study.distributions)
+    better = StudyRecord("s", study.facts, (*study.trials, trial(3, 0.7)), study.distributions)
     assert [one.value for one in queries.as_optuna(better, "full", best=1).trials] == [0.7]
-    worse = StudyRecord("s", {}, better.trials, study.distributions, maximize=False)
+    worse = StudyRecord("s", study.facts, better.trials, study.distributions, maximize=False)
     assert [one.value for one in queries.as_optuna(worse, "full", best=1).trials] == [0.5]
 
 

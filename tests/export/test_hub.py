@@ -33,7 +33,7 @@ def study(searched: Workplace) -> str:
 def export(
     place: Workplace, hub: Hub, *options: str, token: str | None = "hf_stand_in"
 ) -> subprocess.CompletedProcess[str]:
-    environment = hub.environment(place.folder / "hf") | {"PYTHONPATH": str(ROOT), "HF_HUB_DISABLE_XET": "1"}
+    environment = hub.environment(place.folder / "hf") | {"PYTHONPATH": str(ROOT)}
     environment |= {"HF_TOKEN": token} if token else {}
     line = [sys.executable, "-m", "automl.export", *options]
     return subprocess.run(line, cwd=place.folder, env=environment, capture_output=True, text=True, timeout=120)
@@ -102,6 +102,13 @@ def test_a_repository_with_files_is_left_alone_until_it_is_asked_for(searched: W
         (500, "create", "answered 500"),
         ("cut", "create", "broke off"),
         ("cut", "commit", "broke off"),
+        (400, "create", "answered 400"),
+        (404, "create", "knows no such owner"),
+        (500, "preupload", "answered 500"),
+        ("cut", "preupload", "broke off"),
+        (403, "objects/batch", "may not write there"),
+        (500, "/stored/", "answered 500"),
+        ("cut", "/stored/", "broke off"),
     ],
 )
 def test_whatever_goes_wrong_is_one_line_and_nothing_is_published(
@@ -117,6 +124,30 @@ def test_whatever_goes_wrong_is_one_line_and_nothing_is_published(
     assert not repo.exists() or set(files(repo)) == {".gitattributes"}
     hub.mood = None
     assert export(searched, hub, "--study", study, "--to", "me/reviews").returncode == 0
+
+
+def test_a_name_without_an_owner_is_refused_before_anyone_is_asked(searched: Workplace, hub: Hub, study: str) -> None:
+    done = export(searched, hub, "--study", study, "--to", "reviews")
+    assert done.returncode == 2
+    assert "is named OWNER/NAME" in done.stderr
+    assert not hub.requests
+
+
+def test_what_was_to_be_private_does_not_go_to_a_public_repository(searched: Workplace, hub: Hub, study: str) -> None:
+    theirs = hub.folder / "models" / "me" / "reviews"
+    theirs.mkdir(parents=True)
+    done = export(searched, hub, "--study", study, "--to", "me/reviews", "--private")
+    assert done.returncode == 2
+    assert "is there already, and public" in done.stderr
+    assert not files(theirs)
+
+
+def test_no_file_names_a_folder_of_this_machine(searched: Workplace, hub: Hub, study: str) -> None:
+    assert export(searched, hub, "--study", study, "--to", "me/reviews").returncode == 0
+    pushed = files(hub.folder / "models" / "me" / "reviews")
+    assert "original/original.json" in pushed
+    for name, content in pushed.items():
+        assert str(searched.folder).encode() not in content, name
 
 
 def test_without_a_token_it_says_how_to_get_one(searched: Workplace, hub: Hub, study: str) -> None:

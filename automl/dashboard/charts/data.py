@@ -9,7 +9,9 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from automl.dashboard.charts.look import BLUE, ORANGE, PALETTE, SCALE, SKY, drawn
+from automl.dashboard.charts.look import BLUE, HEIGHT, ORANGE, PALETTE, SCALE, SKY, drawn
+
+LABEL_HEIGHT = 16  # pixels
 
 
 def balance(labels: Mapping[str, Mapping[str, int]]) -> go.Figure:
@@ -21,13 +23,14 @@ def balance(labels: Mapping[str, Mapping[str, int]]) -> go.Figure:
     figure = px.bar(
         table, x="label", y="rows", color="rows of", barmode="group", color_discrete_sequence=PALETTE, text_auto=True
     )
+    figure.update_xaxes(type="category")  # a label may be a number
     return drawn(figure, "label", "rows")
 
 
-def lengths(words: Sequence[int]) -> go.Figure:
-    """How long the texts are."""
-    figure = px.histogram(x=list(words), nbins=40, color_discrete_sequence=[BLUE])
-    return drawn(figure, "words of a text", "rows")
+def lengths(characters: Sequence[int]) -> go.Figure:
+    """How long the texts are: not in words, which not every language parts."""
+    figure = px.histogram(x=list(characters), nbins=40, color_discrete_sequence=[BLUE])
+    return drawn(figure, "characters of a text", "rows")
 
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> go.Figure:
@@ -41,7 +44,9 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> go.Figure:
         aspect="auto",
     )
     figure.update_coloraxes(showscale=False)
-    return drawn(figure, "predicted label", "given label")
+    figure.update_xaxes(type="category")
+    figure.update_yaxes(type="category")
+    return drawn(figure, "predicted label", "given label", height=max(HEIGHT, LABEL_HEIGHT * len(names)))
 
 
 def learning_curve(

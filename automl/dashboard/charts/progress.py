@@ -30,7 +30,7 @@ def history(table: pd.DataFrame, metric: str, x: str = "seconds") -> go.Figure:
     return drawn(figure, "seconds since the search began" if x == "seconds" else "trial", metric)
 
 
-def steps(table: pd.DataFrame, metric: str) -> go.Figure:
+def steps(table: pd.DataFrame, metric: str, *, rungs: bool = True) -> go.Figure:
     """Every training's values along its own schedule; those that were stopped end early, at one of the rungs."""
     figure = go.Figure()
     for state, group in table.groupby("state"):
@@ -51,14 +51,14 @@ def steps(table: pd.DataFrame, metric: str) -> go.Figure:
             marker={"size": 5, "symbol": "x" if state == State.PRUNED.value else "circle"},
             opacity=0.6,
         )
-    for rung in RUNGS:
+    for rung in RUNGS if rungs else ():
         figure.add_vline(x=rung / STEPS, line={"color": GREY, "dash": "dot", "width": 1})
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     return drawn(figure, "share of the training's own schedule", metric)
 
 
 def one_training(table: pd.DataFrame, metric: str) -> go.Figure:
-    """The values of one training, among all others of its technique."""
+    """The values of one training."""
     figure = px.line(table, x="share", y="value", markers=True, color_discrete_sequence=[BLUE])
     figure.update_xaxes(tickformat=".0%", range=[0, 1.02])
     return drawn(figure, "share of the training's own schedule", metric)
@@ -76,6 +76,7 @@ def timeline(table: pd.DataFrame) -> go.Figure:
         color_discrete_map=STATE_COLOURS,
         hover_data=["trial", "technique", "stage"],
     )
+    figure.update_yaxes(type="category")
     return drawn(figure, "time", "worker (0: not known)")
 
 

@@ -71,6 +71,7 @@ def intervals(table: pd.DataFrame, axis: str, *, name: str = "what", zero: bool 
     )
     if zero:
         figure.add_vline(x=0, line={"color": GREY, "dash": "dot"})
+    figure.update_yaxes(type="category")
     return drawn(figure, axis, "", height=120 + 45 * len(table))
 
 

@@ -6,6 +6,7 @@ from automl.dashboard.queries.luck import best_of_n, luck_table
 from automl.dashboard.queries.params import params_of, params_text, technique_of
 from automl.dashboard.queries.states import StudyState, state_of, studies_table
 from automl.dashboard.queries.trials import (
+    facts_of,
     history_table,
     seeds_table,
     steps_table,
@@ -21,6 +22,7 @@ __all__ = [
     "as_space",
     "best_of_n",
     "configurations_table",
+    "facts_of",
     "history_table",
     "luck_table",
     "params_of",

@@ -93,7 +93,7 @@ def as_optuna(study: StudyRecord, technique: str = "", *, best: int | None = Non
     trials = [
         trial
         for trial in study.trials
-        if trial.facts.get("stage", "search") == "search"
+        if not (study.is_search and trial.facts.get("stage") == "race")
         and trial.state in (State.COMPLETE, State.PRUNED)
         and technique_of(trial.params) == technique
     ]
@@ -104,7 +104,9 @@ def as_optuna(study: StudyRecord, technique: str = "", *, best: int | None = Non
         optuna.trial.create_trial(
             state=optuna.trial.TrialState[trial.state.value],
             params=params_of(trial.params),
-            distributions={plain_name(name): study.distributions[name] for name in trial.params if name != ARM},
+            distributions={
+                plain_name(name, trial.params): study.distributions[name] for name in trial.params if name != ARM
+            },
             value=trial.value,
             intermediate_values=dict(trial.intermediate),
         )

@@ -16,14 +16,14 @@ def technique_of(params: Mapping[str, Any]) -> str:
     return str(params.get(ARM, ""))
 
 
-def plain_name(name: str) -> str:
-    """A param without the arm that Optuna's name for it begins with."""
-    return name.rpartition(".")[2]
+def plain_name(name: str, params: Mapping[str, Any]) -> str:
+    """A param of these without the arm that Optuna's name for it begins with."""
+    return name.removeprefix(f"{technique_of(params)}.")
 
 
 def params_of(params: Mapping[str, Any]) -> dict[str, Any]:
     """What was chosen, by plain names, without the technique itself."""
-    return {plain_name(name): value for name, value in params.items() if name != ARM}
+    return {plain_name(name, params): value for name, value in params.items() if name != ARM}
 
 
 def params_text(params: Mapping[str, Any]) -> str:

@@ -35,8 +35,8 @@ def state_of(facts: Mapping[str, Any], trials: Mapping[State, int], at: datetime
         return StudyState.FINISHED
     if not trials.get(State.COMPLETE) and trials.get(State.FAIL):
         return StudyState.FAILED
-    if IDENTITY not in facts and not trials.get(State.RUNNING) and not trials.get(State.WAITING):
-        return StudyState.FINISHED  # of another tool, which leaves no result
+    if IDENTITY not in facts:  # of another tool, which leaves neither a sign of life nor a result
+        return StudyState.RUNNING if trials.get(State.RUNNING) else StudyState.FINISHED
     return StudyState.CUT_OFF
 
 

@@ -8,25 +8,27 @@ import pandas as pd
 import streamlit as st
 
 from automl.dashboard import charts, evidence, queries
-from automl.dashboard.parts import chosen_study, decimals, figure, guarded, metric_of, storage_url, store, t, table
+from automl.dashboard.current import chosen_study, decimals, metric_of, watch, why_no_result
+from automl.dashboard.parts import choose_several, guarded, plain, storage_url, store, t, view
+from automl.dashboard.shown import figure, table
+from automl.errors import DataError
 from automl.params import short
 from automl.selection.rows import LabelledRows
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 
 MOST_ROWS = 500
+SIDE_BY_SIDE = 3  # confusion matrices
 
 
 def page() -> None:
     """Two or more configurations of a study, or several studies."""
     st.title(t("Compare"))
-    what = st.segmented_control(
-        t("What"), ["configurations", "studies"], default="configurations", format_func=t, required=True
-    )
-    if what == "studies":
+    if view({"configurations": "configurations", "studies": "studies"}, "what", "What") == "studies":
         _studies()
         return
     study = chosen_study()
+    watch()
     if study is not None:
         _configurations(study)
 
@@ -37,23 +39,25 @@ def _configurations(study: StudyRecord) -> None:
     if len(known) < 2:
         st.info(t("Two configurations have to be complete before they can be compared."))
         return
-    wanted = [int(one) for one in st.query_params.get("configurations", "").split(",") if one.isdigit()]
     texts = {
         number: " · ".join(word for word in (str(number), technique, params) if word)
         for number, technique, params in zip(found["configuration"], found["technique"], found["params"], strict=True)
     }
-    picked = st.multiselect(
+    picked = choose_several(
         t("Configurations, by their first trial"),
         known,
-        default=[one for one in wanted if one in known] or known[:2],
+        "configurations",
+        known[:2],
         format_func=texts.__getitem__,
     )
-    st.query_params["configurations"] = ",".join(map(str, picked))
     if len(picked) < 2:
         st.info(t("Pick two or more."))
         return
     _params(study, picked)
-    _outcomes(study, picked)
+    if study.is_search:
+        _outcomes(study, picked)
+    else:
+        st.info(why_no_result(study))
 
 
 def _params(study: StudyRecord, picked: list[int]) -> None:
@@ -71,7 +75,11 @@ def _params(study: StudyRecord, picked: list[int]) -> None:
 
 @guarded
 def _outcomes(study: StudyRecord, picked: list[int]) -> None:
-    rows = evidence.rows_of(study)
+    try:
+        rows = evidence.rows_of(study)
+    except DataError as error:
+        st.info(plain(error))
+        return
     said = evidence.said_by(study, rows, picked)
     _side_by_side(rows, said, metric_of(study), decimals(study))
 
@@ -86,9 +94,10 @@ def _side_by_side(rows: LabelledRows, said: evidence.Said, metric: str, places: 
         table(differences, "differences", places=places)
     table(evidence.scores_table(rows, said, metric), "scores", places=places)
     st.subheader(t("Confusion matrices"))
-    for column, name in zip(st.columns(len(said)), said, strict=True):
-        with column:
-            st.caption(name)
+    columns = st.columns(min(len(said), SIDE_BY_SIDE))
+    for place, name in enumerate(said):
+        with columns[place % SIDE_BY_SIDE]:
+            st.caption(plain(name))
             figure(charts.confusion(evidence.confusion(rows, said[name]), rows.label_names), f"confusion {name}")
     st.subheader(t("Rows on which they disagree"))
     differ = evidence.disagreements(rows, said)
@@ -99,9 +108,7 @@ def _side_by_side(rows: LabelledRows, said: evidence.Said, metric: str, places: 
 def _studies() -> None:
     known = store(storage_url())
     names = [one.name for one in known.studies()]
-    wanted = [name for name in st.query_params.get("studies", "").split(",") if name in names]
-    picked = st.multiselect(t("Studies"), names, default=wanted or names[:2])
-    st.query_params["studies"] = ",".join(picked)
+    picked = choose_several(t("Studies"), names, "studies", names[:2])
     chosen = [study for study in map(known.study, picked) if study is not None]
     if not chosen:
         return
@@ -109,30 +116,37 @@ def _studies() -> None:
     columns = ["study", "task", "metric", "best", "estimate", "low", "high", "trials", "seconds"]
     table(summaries[columns], "studies compared")
     measured = summaries.dropna(subset=["estimate"]).rename(columns={"estimate": "value", "study": "what"})
-    if not measured.empty:
-        figure(charts.intervals(measured, t("expected on unseen data")), "estimates")
-    values = {one.name: queries.history_table(one)["value"].dropna().tolist() for one in chosen}
-    if any(values.values()):
-        title = t("Empirical distribution of what was tried")
-        figure(charts.distribution(values, t("value")), "studies", title)
+    for metric in dict.fromkeys(map(metric_of, chosen)):  # those of two metrics are not to be read on one axis
+        st.subheader(plain(metric))
+        own = [one for one in chosen if metric_of(one) == metric]
+        shown = measured[measured["what"].isin([one.name for one in own])]
+        if not shown.empty:
+            axis = f"{t('expected on unseen data')}: {metric}"
+            figure(charts.intervals(shown, axis), f"estimates {metric}")
+        values = {one.name: queries.history_table(one)["value"].dropna().tolist() for one in own}
+        if any(values.values()):
+            title = t("Empirical distribution of what was tried")
+            figure(charts.distribution(values, metric), f"studies {metric}", title)
     _winners(chosen)
 
 
 @guarded
 def _winners(studies: list[StudyRecord]) -> None:
     """Those of studies over the very same rows, by what they said of them unseen."""
-    done = [study for study in studies if study.facts.get(RESULT) and "rows" in (study.facts.get("data") or {})]
-    same = [one for one in done if one.facts["data"]["fingerprint"] == done[0].facts["data"]["fingerprint"]]
+    alike: dict[tuple[str, str], list[StudyRecord]] = {}
+    for study in studies:
+        if study.facts.get(RESULT) and "rows" in (study.facts.get("data") or {}):
+            alike.setdefault((study.facts["data"]["fingerprint"], metric_of(study)), []).append(study)
+    same = max(alike.values(), key=len, default=[])
     if len(same) < 2:
         st.caption(t("Studies over the same rows, both ended, are compared row by row."))
         return
     rows, said = evidence.rows_of(same[0]), dict[str, Any]()
     for study in same:
-        own = evidence.rows_of(study)
-        found = evidence.said_by(study, own, [study.facts[RESULT]["winner"]["trial"]])
-        if own.texts == rows.texts:
-            said[study.name] = next(iter(found.values()))
-    _side_by_side(rows, said, metric_of(same[0]), decimals(same[0]))
+        found = evidence.said_by(study, evidence.rows_of(study), [study.facts[RESULT]["winner"]["trial"]])
+        said.update((study.name, one) for one in found.values())
+    if len(said) > 1:
+        _side_by_side(rows, said, metric_of(same[0]), decimals(same[0]))
 
 
 guarded(page)()

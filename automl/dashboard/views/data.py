@@ -10,29 +10,40 @@ import pandas as pd
 import streamlit as st
 
 from automl.dashboard import charts, evidence, queries
-from automl.dashboard.parts import chosen_study, decimals, figure, guarded, metric_of, t, table
+from automl.dashboard.current import chosen_study, decimals, metric_of, watch, why_no_result
+from automl.dashboard.parts import choose_several, guarded, plain, t
+from automl.dashboard.shown import figure, table
+from automl.errors import DataError
 from automl.learning_curve import LearningCurve, gain
+from automl.selection.rows import FOLDER, LabelledRows
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 
 MOST_CONFIGURATIONS = 8  # whose predictions tell how hard a row is: the best ones
+MORE = range(50, 2001, 50)  # labelled rows that might be had
 
 
 def page() -> None:
     """The data of one study."""
     st.title(t("Data"))
     study = chosen_study()
+    watch()
     if study is None:
         return
     data = study.facts.get("data")
     if not data:
-        st.info(t("This study was recorded by another tool, which says nothing of its data."))
+        st.info(why_no_result(study))
         return
     _preflight(data)
     _more_labels(study)
-    _texts(study)
+    try:
+        rows = evidence.rows_of(study)
+    except DataError as error:
+        st.info(plain(error))
+        return
+    figure(charts.lengths([len(text) for text in rows.texts]), "lengths", t("Length of the texts"))
     _audit(study)
-    _hardest(study)
+    _hardest(study, rows)
 
 
 def _preflight(data: dict[str, Any]) -> None:
@@ -42,10 +53,10 @@ def _preflight(data: dict[str, Any]) -> None:
     cells[1].metric(t("Test rows"), rows["test"])
     cells[2].metric(t("Labels"), len(data["labels"]["labelled"]))
     cells[3].metric(t("Folds"), data["folds"])
-    st.caption(f"{data['source']} · {t('fingerprint')} `{data['fingerprint'][:16]}`")
-    st.markdown(t("Compared on: {what}", what=data["compared"]))
+    st.caption(f"{plain(data['source'])} · {t('fingerprint')} `{data['fingerprint'][:16]}`")
+    st.markdown(t("Compared on: {what}", what=plain(data["compared"])))
     if data.get("imbalance"):
-        st.warning(data["imbalance"])
+        st.warning(plain(data["imbalance"]))
     if data.get("dropped"):
         st.subheader(t("Dropped before the search"))
         table(pd.DataFrame(data["dropped"].items(), columns=["reason", "rows"]), "dropped")
@@ -57,14 +68,17 @@ def _more_labels(study: StudyRecord) -> None:
     found = (study.facts.get(RESULT) or {}).get("learning_curve")
     st.subheader(t("What more labels would bring"))
     if not found:
-        st.caption(t("Measured when the search ends."))
+        st.caption(why_no_result(study))
         return
     curve, metric, places = LearningCurve(**found), metric_of(study), decimals(study)
     values = np.array(curve.values)
     if len(set(curve.rows)) < 2:
         st.caption(t("Too few rows to say."))
         return
-    more = st.slider(t("Further labelled rows"), 50, 2000, 100, step=50)
+    known = st.query_params.get("more", "")
+    more = st.select_slider(t("Further labelled rows"), MORE, int(known) if known in map(str, MORE) else 100)
+    if str(more) != known:
+        st.query_params["more"] = str(more)
     expected = gain(curve, more)
     further = (curve.rows[-1] + more, float(values[-1].mean() + expected.value))
     figure(charts.learning_curve(curve.rows, values, metric, further), "more labels")
@@ -75,39 +89,32 @@ def _more_labels(study: StudyRecord) -> None:
     st.caption(
         t(
             "By a power law through the errors of {model}, a quick model: what is shipped may gain more or less.",
-            model=curve.model.replace("_", " "),
+            model=plain(curve.model.replace("_", " ")),
         )
     )
 
 
 @guarded
-def _texts(study: StudyRecord) -> None:
-    rows = evidence.rows_of(study)
-    figure(charts.lengths([len(text.split()) for text in rows.texts]), "lengths", t("Length of the texts"))
-
-
-@guarded
 def _audit(study: StudyRecord) -> None:
     st.subheader(t("Rows worth a second look"))
-    result = study.facts.get(RESULT)
-    if not result:
-        st.caption(t("Written when the search ends."))
+    if not study.facts.get(RESULT):
+        st.caption(why_no_result(study))
         return
-    found = evidence.read_audit(Path(study.facts.get("folder", ".")) / "audit.csv")
-    issues = st.multiselect(t("Issues"), sorted(set(found["issue"])), default=sorted(set(found["issue"])))
+    found = evidence.read_audit(Path(study.facts[FOLDER]) / "audit.csv")
+    known = sorted(set(found["issue"]))
+    issues = choose_several(t("Issues"), known, "issues", known, format_func=t)
     st.caption(t("Probably mislabelled, in conflict with another row, or duplicated: the surest first."))
     table(found[found["issue"].isin(issues)], "audit", places=2)
 
 
 @guarded
-def _hardest(study: StudyRecord) -> None:
+def _hardest(study: StudyRecord, rows: LabelledRows) -> None:
     st.subheader(t("Hardest rows"))
     found = queries.configurations_table(study)
     best = found.loc[found["complete"] > 0, "configuration"].head(MOST_CONFIGURATIONS)
     if best.empty:
         st.caption(t("No trial is complete yet."))
         return
-    rows = evidence.rows_of(study)
     st.caption(t("By the mean log-loss of the best configurations, none of which had seen the row."))
     table(evidence.hardest(rows, evidence.said_by(study, rows, best)), "hardest rows", places=2)
 

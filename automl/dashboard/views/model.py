@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,14 @@ import streamlit as st
 
 from automl.classifier import Classifier, load_classifier, predictions
 from automl.dashboard import charts
-from automl.dashboard.parts import (
-    chosen_study,
-    decimals,
-    figure,
-    guarded,
-    metric_of,
-    score,
-    storage_url,
-    t,
-    table,
-)
+from automl.dashboard.current import chosen_study, decimals, metric_of, watch, why_no_result
+from automl.dashboard.parts import guarded, plain, t
+from automl.dashboard.shown import figure, score, table
 from automl.errors import UsageError
-from automl.export.shipped import ShippedModel, copy_to, publish, shipped_model
+from automl.export.shipped import ShippedModel, copy_to, publish, shipped_of
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
+from automl.tasks.streams import STREAMS, read_stream
 
 MOST_ROWS = 20_000  # of an uploaded file; the command line takes any number
 
@@ -35,11 +29,12 @@ def page() -> None:
     """The model of one study."""
     st.title(t("Model"))
     study = chosen_study()
+    watch()
     if study is None:
         return
     result = study.facts.get(RESULT)
     if not result:
-        st.info(t("There is a model when the search ends."))
+        st.info(why_no_result(study))
         return
     _what(study, result)
     _try(study)
@@ -52,8 +47,8 @@ def _what(study: StudyRecord, result: Mapping[str, Any]) -> None:
     expected, tested = st.columns(2)
     score(expected, t("Expected on unseen data"), result["estimate"], places)
     score(tested, t("Test"), result["test"], places)
-    st.markdown(f"**{t('Shipped')}**: {result['shipped']}")
-    named = ", ".join(word for word in (f"{t('trial')} {winner['trial']}", winner["arm"]) if word)
+    st.markdown(f"**{t('Shipped')}**: {plain(result['shipped'])}")
+    named = plain(", ".join(word for word in (f"{t('trial')} {winner['trial']}", winner["arm"]) if word))
     st.markdown(f"**{t('Winner')}**: {named}")
     st.code(result["model_dir"], language=None)
     rows = [(t("this model"), result["validation"], result["test"])]
@@ -70,9 +65,6 @@ def _what(study: StudyRecord, result: Mapping[str, Any]) -> None:
 @st.cache_resource(show_spinner=False, max_entries=2)
 def _loaded(folder: str, written: float) -> Classifier:
     """One for all sessions, until the folder is written anew."""
-    from automl.quiet import quiet_libraries
-
-    quiet_libraries(offline=True)
     return load_classifier(Path(folder))
 
 
@@ -83,7 +75,7 @@ def _classifier(model: ShippedModel) -> Classifier:
 @guarded
 def _try(study: StudyRecord) -> None:
     st.subheader(t("Try it"))
-    model = shipped_model(storage_url(), study.name)
+    model = shipped_of(study)
     with st.form("try"):
         text = st.text_area(t("A text"), key="text")
         asked = st.form_submit_button(t("Label it"))
@@ -91,31 +83,37 @@ def _try(study: StudyRecord) -> None:
         classifier = _classifier(model)
         said = classifier.probabilities([text])[0]
         order = said.argsort()[::-1]
-        st.markdown(f"**{classifier.labels[order[0]]}** · {said[order[0]]:.0%}")
+        st.markdown(f"**{plain(classifier.labels[order[0]])}** · {said[order[0]]:.0%}")
         shown = {"label": [classifier.labels[i] for i in order], "probability": said[order].astype(float)}
         table(pd.DataFrame(shown), "one text", places=2)
-    uploaded = st.file_uploader(t("Or a CSV file with a text column"), type=["csv"])
+    suffixes = [suffix.removeprefix(".") for suffix in STREAMS]
+    uploaded = st.file_uploader(t("Or a file with a text column, of which every row gets a label"), type=suffixes)
     if uploaded is not None:
-        _label_file(_classifier(model), uploaded)
+        written = (model.folder / "result.json").stat().st_mtime
+        table(_labelled(str(model.folder), written, uploaded.file_id, uploaded), "predictions", places=3)
 
 
-def _label_file(classifier: Classifier, uploaded: io.BytesIO) -> None:
-    try:
-        rows: list[Any] = pd.read_csv(uploaded, dtype=str, keep_default_na=False).to_dict("records")
-    except ValueError as error:
-        raise UsageError(f"this is no CSV that can be read: {error}") from None
+@st.cache_data(show_spinner=False, max_entries=8)
+def _labelled(folder: str, written: float, file: str, _uploaded: Any) -> pd.DataFrame:
+    """An uploaded file with its labels, once: pages are drawn anew at every click."""
+    with tempfile.TemporaryDirectory(prefix="automl-upload-") as scratch:
+        path = Path(scratch) / f"upload{Path(_uploaded.name).suffix.lower()}"
+        path.write_bytes(_uploaded.getvalue())
+        try:
+            rows = list(islice(read_stream(path), MOST_ROWS + 1))
+        except UsageError as error:
+            raise UsageError(str(error).replace(str(path), _uploaded.name)) from None
     if len(rows) > MOST_ROWS:
-        raise UsageError(f"{len(rows)} rows; here {MOST_ROWS} are labelled at most: use python -m automl.predict")
-    name = getattr(uploaded, "name", "file")
+        raise UsageError(f"more than {MOST_ROWS} rows: label them with python -m automl.predict")
     with st.spinner(t("Labelling {count} rows", count=len(rows))):
-        labelled = [row for some in predictions(classifier, rows, None, name) for row in some]
-    table(pd.DataFrame(labelled), "predictions", places=3)
+        classifier = _loaded(folder, written)
+        return pd.DataFrame([row for some in predictions(classifier, rows, None, _uploaded.name) for row in some])
 
 
 @guarded
 def _export(study: StudyRecord) -> None:
     st.subheader(t("Take it away"))
-    model = shipped_model(storage_url(), study.name)
+    model = shipped_of(study)
     to_folder, to_hub = st.tabs([t("To a folder"), t("To the Hugging Face Hub")])
     with to_folder, st.form("folder"):
         folder = st.text_input(t("Folder on the machine of this dashboard"), placeholder="exported/model")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from automl.dashboard import charts, queries
-from automl.dashboard.parts import decimals, figure, guarded, live, metric_of, t, table
+from automl.dashboard.current import decimals, live, metric_of
+from automl.dashboard.parts import guarded, t
+from automl.dashboard.shown import figure, table
 from automl.records import State
 from automl.study.reader import StudyRecord
 
@@ -51,6 +53,7 @@ def _expected_best(study: StudyRecord) -> None:
         return
     curve = queries.best_of_n(history["value"].tolist(), min(len(history), MOST_DRAWN), maximize=study.maximize)
     figure(charts.best_of_n(curve, metric_of(study)), "best of n", t("Expected best of n configurations"))
+    st.caption(t("Of those that were trained to the end; weak ones were stopped before."))
     st.caption(t("The maximum grows with every look, also where nothing is better: the reason why it is no estimate."))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from automl.dashboard.parts import guarded, link, storage_url, store, t, table
+from automl.dashboard.parts import guarded, link, plain, storage_url, store, t
 from automl.dashboard.queries import studies_table
+from automl.dashboard.shown import table
 from automl.dashboard.store import standing
 from automl.metrics import digits
 from automl.study import readable_url
@@ -17,7 +18,7 @@ COLUMNS += ["trials", "complete", "pruned", "fail", "running", "waiting", "secon
 def page() -> None:
     """A searchable list; one that is picked is opened."""
     st.title(t("Studies"))
-    st.caption(f"{t('Database')}: {readable_url(storage_url())}")
+    st.caption(f"{t('Database')}: {plain(readable_url(storage_url()))}")
     st.fragment(guarded(_list), run_every=standing(0))()
 
 
@@ -27,12 +28,15 @@ def _list() -> None:
         st.info(t("No study has been recorded yet. Start one:"))
         st.code("python -m automl.search --task sst2 --budget 50", language="bash")
         return
-    wanted = st.text_input(t("Search by name, task or state"), key="search", placeholder="sst2").casefold()
+    known = st.query_params.get("search", "")
+    wanted = st.text_input(t("Search by name, task or state"), known, key="search", placeholder="sst2").casefold()
+    if wanted != known:
+        st.query_params["search"] = wanted
     if wanted:
         texts = found[["study", "task", "state"]].fillna("").agg(" ".join, axis=1).str.casefold()
         found = found[texts.str.contains(wanted, regex=False)]
     shown = found[COLUMNS]
-    event = table(
+    picked = table(
         shown,
         "studies",
         {
@@ -46,10 +50,8 @@ def _list() -> None:
             ),
         },
         places=digits(None),
-        on_select="rerun",
-        selection_mode="single-row",
+        select="single-row",
     )
-    picked = event.selection.rows if event else []
     if picked:
         name = shown.iloc[picked[0]]["study"]
         link("study", t("Open {name}", name=name), study=name)

@@ -8,25 +8,20 @@ import pandas as pd
 import streamlit as st
 
 from automl.dashboard import charts, queries
+from automl.dashboard.current import decimals, find_study, last_error, live, metric_of, state, wanted_study
 from automl.dashboard.parts import (
     choose,
-    decimals,
-    figure,
-    find_study,
+    choose_several,
     guarded,
     language,
     link,
-    live,
-    metric_of,
-    score,
-    seconds_text,
-    state,
+    plain,
     storage_url,
     t,
-    table,
     view,
 )
 from automl.dashboard.queries import StudyState
+from automl.dashboard.shown import figure, score, seconds_text, table
 from automl.records import State
 from automl.study.door import leave_note, note_of, request_stop
 from automl.study.reader import StudyRecord
@@ -39,7 +34,7 @@ MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, an
 
 def page() -> None:
     """Everything about one study."""
-    st.title(st.query_params.get("study") or t("Study"))
+    st.title(plain(wanted_study() or t("Study")))
     live(_headline)
     study = find_study()
     if study is None:
@@ -63,7 +58,7 @@ def _headline(study: StudyRecord) -> None:
     cells = st.columns(4)
     cells[0].metric(t("State"), t(state(study).value), help=str(facts.get("command", "")))
     cells[1].metric(
-        t("Trials"), f"{len(trials)}", help=", ".join(f"{n} {str(name).lower()}" for name, n in counts.items())
+        t("Trials"), f"{len(trials)}", help=", ".join(f"{n} {t(str(name).lower())}" for name, n in counts.items())
     )
     best_text = "–" if best is None else f"{best:.{places}f}"
     cells[2].metric(t("Best value so far"), best_text, help=t("The best of all trials: too high a guess for new data."))
@@ -71,18 +66,20 @@ def _headline(study: StudyRecord) -> None:
         told = t("95 % interval, before the test rows were read.")
         score(cells[3], t("Expected on unseen data"), result["estimate"], places, told)
         if alike := result["not_distinguishable_from"]:
-            names = ", ".join(name.replace("_", " ") for name in alike)
+            names = plain(", ".join(alike).replace("_", " "))
             st.caption(t("The winner cannot be told from: {names}", names=names))
         if better := result.get("outdone_by"):
-            names = ", ".join(name.replace("_", " ") for name in better)
+            names = plain(", ".join(better).replace("_", " "))
             st.caption(t("Better by more than chance: {names}", names=names))
     else:
         cells[3].metric(t("Expected on unseen data"), "–", help=t("Said when the search ends."))
     models = ", ".join(name.rsplit("/", 1)[-1] for name in str(facts.get("model") or "").split(", "))
     about = [facts.get("task"), models, facts.get("search_space"), metric_of(study)]
-    st.caption(" · ".join(str(one) for one in about if one))
+    st.caption(" · ".join(plain(one) for one in about if one))
     if stand_in := facts.get("stand_in"):
-        st.warning(stand_in)
+        st.warning(plain(stand_in))
+    if state(study) is StudyState.FAILED and (error := last_error(study)):
+        st.error(plain(error), icon=":material/error:")
 
 
 def _running(study: StudyRecord) -> None:
@@ -96,10 +93,17 @@ def _running(study: StudyRecord) -> None:
     for _, one in running.iterrows():
         value = "" if pd.isna(one["value"]) else f"{one['value']:.{decimals(study)}f}"
         words = [f"{t('trial')} {one['trial']}", one["technique"], one["params"], value]
-        st.progress(float(one["share"]), " · ".join(word for word in words if word))
-    if st.button(t("Stop this search"), icon=":material/stop_circle:"):
-        request_stop(storage_url(), study.name)
-        st.toast(t("Asked: it stops within seconds, gives running trials back, and exports the best so far."))
+        st.progress(min(float(one["share"]), 1.0), plain(" · ".join(word for word in words if word)))
+    if study.is_search:
+        _stop(study)
+
+
+def _stop(study: StudyRecord) -> None:
+    with st.popover(t("Stop this search"), icon=":material/stop_circle:"):
+        st.write(t("It stops within seconds, gives running trials back, and exports the best so far."))
+        if st.button(t("Yes, stop it"), type="primary"):
+            request_stop(storage_url(), study.name)
+            st.toast(t("Asked."))
 
 
 def _progress(study: StudyRecord) -> None:
@@ -113,7 +117,8 @@ def _progress(study: StudyRecord) -> None:
     if not steps.empty:
         kept = steps["trial"].drop_duplicates().tail(MOST_LINES)
         shown = steps[steps["trial"].isin(kept)]
-        figure(charts.steps(shown, metric_of(study)), "steps", t("Values along each training, and the rungs"))
+        title = t("Values along each training, and the rungs") if study.is_search else t("Values along each training")
+        figure(charts.steps(shown, metric_of(study), rungs=study.is_search), "steps", title)
         if steps["trial"].nunique() > MOST_LINES:
             st.caption(t("The last {count} trainings.", count=MOST_LINES))
     counts = {one.value: int((queries.trials_table(study)["state"] == one.value).sum()) for one in State}
@@ -125,7 +130,7 @@ def _best(study: StudyRecord) -> None:
     st.caption(
         t("Mean and spread (standard deviation) over folds and seeds. Who came further in the race comes first.")
     )
-    event = table(
+    rows = table(
         found,
         "configurations",
         {
@@ -133,17 +138,16 @@ def _best(study: StudyRecord) -> None:
             "configuration": st.column_config.NumberColumn(t("trial"), format="%d"),
         },
         places=decimals(study),
-        on_select="rerun",
-        selection_mode="multi-row",
+        select="multi-row",
     )
-    picked = [int(found.iloc[row]["configuration"]) for row in (event.selection.rows if event else [])]
+    picked = [int(found.iloc[row]["configuration"]) for row in rows]
     if len(picked) == 1:
         link("trial", t("Open trial {number}", number=picked[0]), study=study.name, trial=picked[0])
     if len(picked) > 1:
-        numbers = ",".join(map(str, picked))
-        link("compare", t("Compare trials {numbers}", numbers=numbers), study=study.name, configurations=numbers)
+        numbers = ", ".join(map(str, picked))
+        link("compare", t("Compare trials {numbers}", numbers=numbers), study=study.name, configurations=picked)
     if result := study.facts.get(RESULT):
-        st.markdown(f"**{t('Shipped')}**: {result['shipped']}")
+        st.markdown(f"**{t('Shipped')}**: {plain(result['shipped'])}")
         differences = pd.DataFrame(
             [(name, one["value"], one["low"], one["high"]) for name, one in result["differences"].items()],
             columns=["what", "value", "low", "high"],
@@ -183,7 +187,7 @@ def _space(study: StudyRecord) -> None:
         st.caption(t("The best {best} of {all} configurations.", best=MOST_LINES, all=len(complete)))
     figure(charts.slices(shown, names, metric), "slices", t("Slices"))
     if len(names) > 1:
-        pair = st.multiselect(t("Two params"), names, default=names[:2], max_selections=2)
+        pair = choose_several(t("Two params"), names, "params", names[:2], max_selections=2)
         if len(pair) == 2:
             figure(charts.contour(shown, pair, metric), "contour", t("Contour"))
             figure(charts.rank(shown, pair, metric), "rank", t("Rank"))
@@ -199,9 +203,7 @@ def _work(study: StudyRecord) -> None:
     figure(charts.timeline(queries.timeline_table(study)), "timeline", t("What each worker did"))
     used = queries.utilisation_table(study)
     if not used.empty:
-        st.caption(
-            t("Share: of the time from the first trial's start to the last one's end, in training or evaluation.")
-        )
+        st.caption(t("Share: of the time in which any trial ran, in training or evaluation."))
         table(used, "utilisation", {"busy": st.column_config.NumberColumn(t("busy, s"), format="%.1f")}, places=2)
     st.subheader(t("All trials"))
     trials = queries.trials_table(study)

@@ -8,18 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from automl.dashboard import charts, queries
-from automl.dashboard.parts import (
-    choose,
-    decimals,
-    figure,
-    guarded,
-    live,
-    metric_of,
-    seconds_text,
-    storage_url,
-    t,
-    table,
-)
+from automl.dashboard.current import decimals, live, metric_of
+from automl.dashboard.parts import choose, guarded, plain, storage_url, t
+from automl.dashboard.shown import figure, seconds_text, table
 from automl.params import short
 from automl.records import Trial
 from automl.study.door import leave_note, note_of
@@ -49,17 +40,17 @@ def _show(study: StudyRecord, trial: Trial) -> None:
     row: Any = trials[trials["trial"] == trial.number].iloc[0]
     cells = st.columns(4)
     value = "–" if pd.isna(row["value"]) else f"{row['value']:.{decimals(study)}f}"
-    cells[0].metric(t("State"), trial.state.value.lower())
+    cells[0].metric(t("State"), t(trial.state.value.lower()))
     cells[1].metric(metric_of(study), value)
     cells[2].metric(t("Time"), seconds_text(row["seconds"]))
     cells[3].metric(t("Fold, seed"), f"{row['fold']}, {row['seed']}")
     if trial.facts.get("error"):
-        st.error(str(trial.facts["error"]))
+        st.error(plain(trial.facts["error"]))
         if trial.facts.get("traceback"):
             with st.expander(t("Traceback")):
                 st.code(str(trial.facts["traceback"]))
     st.subheader(t("Params"))
-    chosen = trial.facts.get("settings") or queries.params_of(trial.params)
+    chosen = queries.facts_of(study, trial).get("settings") or queries.params_of(trial.params)
     arm = queries.technique_of(trial.params)
     params = ({t("arm of the search space"): arm} if arm else {}) | dict(chosen)
     table(pd.DataFrame({t("param"): params.keys(), t("value"): map(short, params.values())}), "params")
@@ -70,7 +61,8 @@ def _show(study: StudyRecord, trial: Trial) -> None:
     _siblings(study, trial)
     st.subheader(t("Resources and origin"))
     facts = {name: str(one) for name, one in trial.facts.items() if name not in SHOWN_BY_THEMSELVES}
-    facts |= {f"version of {name}": str(one) for name, one in (trial.facts.get("versions") or {}).items()}
+    versions = queries.facts_of(study, trial).get("versions") or {}
+    facts |= {f"version of {name}": str(one) for name, one in versions.items()}
     facts |= {"started": str(trial.started or ""), "ended": str(trial.ended or "")}
     table(pd.DataFrame({t("fact"): facts.keys(), t("value"): facts.values()}), "facts")
     _again(study, trial)
@@ -79,7 +71,8 @@ def _show(study: StudyRecord, trial: Trial) -> None:
 
 def _siblings(study: StudyRecord, trial: Trial) -> None:
     trials = queries.trials_table(study)
-    alike = trials[trials["configuration"] == trial.facts.get("configuration", trial.number)]
+    own = trials.loc[trials["trial"] == trial.number, "configuration"].iloc[0]
+    alike = trials[trials["configuration"] == own]
     if len(alike) > 1:
         st.subheader(t("The same configuration on other folds and seeds"))
         columns = ["trial", "stage", "fold", "seed", "state", "value", "seconds"]
@@ -99,7 +92,8 @@ def _again(study: StudyRecord, trial: Trial) -> None:
 
 def _note(study: StudyRecord, trial: Trial) -> None:
     with st.form("trial note"):
-        text = st.text_area(t("Note on this trial"), note_of(study.facts, trial.number), key=f"note {trial.number}")
+        key = f"note {study.name} {trial.number}"
+        text = st.text_area(t("Note on this trial"), note_of(study.facts, trial.number), key=key)
         if st.form_submit_button(t("Keep this note")):
             leave_note(storage_url(), study.name, text, trial.number)
             st.toast(t("Kept."))
