@@ -25,12 +25,14 @@ dashboard: $(RUNTIME) ## open the dashboard over runs/studies.db; options: make 
 test: $(DEV) ## run every test, in two processes; options: make test ARGS="-n 0 -k spaces -x"
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
-lint: $(DEV) ## check style, format and types
+lint: $(DEV) ## check style, format, types and the files of docker/
 	@status=0
 	.venv/bin/python -m ruff check . || status=1
 	.venv/bin/python -m ruff format --check . || status=1
 	.venv/bin/python -m mypy || status=1
 	.venv/bin/hadolint docker/Dockerfile || status=1
+	.venv/bin/check-jsonschema -q --builtin-schema vendor.compose-spec docker/compose.yaml || status=1
+	.venv/bin/shellcheck docker/reading-role.sh .ci/run || status=1
 	exit $$status
 
 bench: $(DEV) ## time a search; options: make bench ARGS=...

@@ -51,6 +51,7 @@ class StudyRecord:
     Args:
         distributions: what each param was chosen from, by Optuna's name for it.
         maximize: whether larger values are better.
+        attributes: everything that was recorded of it as a whole; `facts` are those that are understood.
     """
 
     name: str
@@ -58,6 +59,7 @@ class StudyRecord:
     trials: Sequence[Trial]
     distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
     maximize: bool = True
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_search(self) -> bool:
@@ -146,11 +148,12 @@ class Reader:
             known = self._known[identity] = _Known()
         changed = _bring_up_to_date(connection, identity, known)
         every = facts_of(connection, STUDY_ATTRIBUTES, STUDY_ATTRIBUTES.c.study_id == identity).get(identity, {})
-        facts = own_facts(every)
-        if known.record is None or changed or facts != known.record.facts:
+        if known.record is None or changed or every != known.record.attributes:
             trials = sorted(known.trials.values(), key=lambda trial: trial.number)
             maximize = directions.scalars().first() != "MINIMIZE"
-            known.record = StudyRecord(name, facts, trials, dict(known.distributions), maximize)
+            known.record = StudyRecord(
+                name, own_facts(every), trials, dict(known.distributions), maximize, attributes=every
+            )
         return known.record
 
 

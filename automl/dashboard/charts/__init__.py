@@ -2,7 +2,7 @@
 
 from automl.dashboard.charts.data import balance, confusion, learning_curve, lengths
 from automl.dashboard.charts.params import contour, importances, parallel, rank, slices
-from automl.dashboard.charts.progress import history, one_training, states, steps, timeline
+from automl.dashboard.charts.progress import histories, history, one_training, states, steps, timeline
 from automl.dashboard.charts.spread import best_of_n, distribution, intervals, seeds
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "confusion",
     "contour",
     "distribution",
+    "histories",
     "history",
     "importances",
     "intervals",

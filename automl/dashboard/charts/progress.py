@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import cycle
 
 import pandas as pd
 import plotly.express as px
@@ -14,7 +15,7 @@ from automl.training.loop import STEPS
 from automl.tuning.pruning import RUNGS
 
 
-def history(table: pd.DataFrame, metric: str, x: str = "seconds") -> go.Figure:
+def history(table: pd.DataFrame, metric: str, x: str = "seconds", *, log: bool = False) -> go.Figure:
     """What each configuration had when it ended, and the best so far, over `seconds` or `trial`."""
     figure = px.scatter(
         table,
@@ -27,7 +28,18 @@ def history(table: pd.DataFrame, metric: str, x: str = "seconds") -> go.Figure:
     figure.add_scatter(
         x=table[x], y=table["best"], mode="lines", line={"color": GREY, "shape": "hv"}, name="best so far"
     )
+    if log:
+        figure.update_yaxes(type="log")
     return drawn(figure, "seconds since the search began" if x == "seconds" else "trial", metric)
+
+
+def histories(tables: Mapping[str, pd.DataFrame], axis: str) -> go.Figure:
+    """The best so far of several studies, by name."""
+    figure = go.Figure()
+    for colour, (name, table) in zip(cycle(PALETTE), tables.items(), strict=False):
+        line = {"color": colour, "shape": "hv"}
+        figure.add_scatter(x=table["seconds"], y=table["best"], mode="lines+markers", line=line, name=name)
+    return drawn(figure, "seconds since the search began", axis)
 
 
 def steps(table: pd.DataFrame, metric: str, *, rungs: bool = True) -> go.Figure:

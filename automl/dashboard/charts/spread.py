@@ -45,10 +45,10 @@ def _trial_names(numbers: Iterable[int]) -> list[str]:
     return [f"trial {number}" for number in numbers]
 
 
-def best_of_n(table: pd.DataFrame, metric: str) -> go.Figure:
+def best_of_n(table: pd.DataFrame, axis: str) -> go.Figure:
     """What the best of n configurations is expected to have."""
     figure = px.line(table, x="n", y="expected", color_discrete_sequence=[BLUE])
-    return drawn(figure, "configurations tried", f"expected best {metric}")
+    return drawn(figure, "configurations tried", axis)
 
 
 def intervals(table: pd.DataFrame, axis: str, *, name: str = "what", zero: bool = False) -> go.Figure:

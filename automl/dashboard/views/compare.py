@@ -123,8 +123,14 @@ def _studies() -> None:
         if not shown.empty:
             axis = f"{t('expected on unseen data')}: {metric}"
             figure(charts.intervals(shown, axis), f"estimates {metric}")
-        values = {one.name: queries.history_table(one)["value"].dropna().tolist() for one in own}
+        histories = {one.name: queries.history_table(one) for one in own}
+        values = {name: table["value"].dropna().tolist() for name, table in histories.items()}
         if any(values.values()):
+            figure(
+                charts.histories(histories, t("best so far, {metric}", metric=metric)),
+                f"histories {metric}",
+                t("Optimisation history"),
+            )
             title = t("Empirical distribution of what was tried")
             figure(charts.distribution(values, metric), f"studies {metric}", title)
     _winners(chosen)

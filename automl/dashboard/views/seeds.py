@@ -52,7 +52,11 @@ def _expected_best(study: StudyRecord) -> None:
     if len(history) < 2:
         return
     curve = queries.best_of_n(history["value"].tolist(), min(len(history), MOST_DRAWN), maximize=study.maximize)
-    figure(charts.best_of_n(curve, metric_of(study)), "best of n", t("Expected best of n configurations"))
+    figure(
+        charts.best_of_n(curve, t("expected best {metric}", metric=metric_of(study))),
+        "best of n",
+        t("Expected best of n configurations"),
+    )
     st.caption(t("Of those that were trained to the end; weak ones were stopped before."))
     st.caption(t("The maximum grows with every look, also where nothing is better: the reason why it is no estimate."))
 

@@ -27,6 +27,7 @@ from automl.study.door import leave_note, note_of, request_stop
 from automl.study.reader import StudyRecord
 from automl.study.record import RESULT
 
+SCALES = {"linear": "Linear", "log": "Logarithmic"}
 ORDERS = {"seconds": "By time", "trial": "By number of the trial"}
 VIEWS = {"now": "Now", "best": "Best configurations", "space": "Search space", "work": "Work"}
 MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, and of more configurations the best
@@ -111,8 +112,10 @@ def _progress(study: StudyRecord) -> None:
         st.info(t("No trial is complete yet."))
     else:
         st.subheader(t("Optimisation history"))
-        order = view(ORDERS, "order", "Optimisation history")
-        figure(charts.history(queries.history_table(study, order), metric_of(study), order), "history")
+        order, scale = view(ORDERS, "order", "Optimisation history"), view(SCALES, "scale", "Scale")
+        table_ = queries.history_table(study, order)
+        log = scale == "log" and bool((table_["value"] > 0).all())
+        figure(charts.history(table_, metric_of(study), order, log=log), "history")
     steps = queries.steps_table(study)
     if not steps.empty:
         kept = steps["trial"].drop_duplicates().tail(MOST_LINES)
@@ -209,6 +212,8 @@ def _work(study: StudyRecord) -> None:
     trials = queries.trials_table(study)
     table(trials, "trials", places=decimals(study))
     st.caption(f"{t('Time of all trials')}: {seconds_text(trials['seconds'].sum())}")
+    with st.expander(t("All that was recorded of this study")):
+        st.json(dict(study.attributes))
 
 
 def _notes(study: StudyRecord) -> None:
