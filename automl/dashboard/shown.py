@@ -59,8 +59,13 @@ def _is_whole(values: pd.Series[Any]) -> bool:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    """With a mark that a spreadsheet would else guess the encoding without, and no cell that it would compute."""
-    return frame.map(spreadsheet_safe).to_csv(index=False).encode("utf-8-sig", errors="replace")
+    """For a spreadsheet as much as for a program."""
+    return frame.map(_cell).to_csv(index=False).encode("utf-8-sig")  # a spreadsheet else guesses that
+
+
+def _cell(value: object) -> object:
+    """No formula, and no return without a line feed, which pandas would not quote."""
+    return str(spreadsheet_safe(value)).replace("\r", "\n") if isinstance(value, str) else value
 
 
 def figure(drawn: go.Figure, name: str, title: str = "") -> None:

@@ -33,7 +33,7 @@ def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = Fa
     if not NAME.fullmatch(repo_id):
         raise _misnamed(repo_id)
     api = HfApi(token=token)
-    with quiet(), _explained(repo_id):
+    with quiet(), _by_lfs(), _explained(repo_id):
         address = str(api.create_repo(repo_id, private=private, exist_ok=True))
         there = set(api.list_repo_files(repo_id)) - OF_THE_HUB
         if private and not api.repo_info(repo_id).private:
@@ -48,6 +48,18 @@ def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = Fa
             )
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add a model found by automl")
     return address
+
+
+@contextlib.contextmanager
+def _by_lfs() -> Iterator[None]:
+    """Large files go by LFS: Xet saves what a repository has already, and weights are new as a whole."""
+    from huggingface_hub import constants
+
+    before, constants.HF_HUB_DISABLE_XET = constants.HF_HUB_DISABLE_XET, True
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = before
 
 
 @contextlib.contextmanager

@@ -167,19 +167,21 @@ def end_with(study: Study, value: float) -> None:
 
 
 def test_a_trial_that_ends_while_one_looks_is_seen_whole_in_the_next_look(opened: Opener, reader: Reader) -> None:
+    if opened.url.startswith("sqlite"):
+        pytest.skip("who writes waits there until who reads is done")
     study = opened()
     trial = start(study)
     assert reader.study("s") is not None
     ended: list[str] = []
 
     def between(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        if "trial_values" in statement and statement.lstrip().upper().startswith("SELECT") and not ended:
+        if "trial_intermediate_values" in statement and not ended:  # values have been asked for just before
             ended.append(statement)
             study.end(trial.number, State.COMPLETE, 0.5, {"loss": 0.25})
 
     assert reader._storage is not None
     study.report(trial.number, 1, 0.5)
-    sqlalchemy.event.listen(reader._storage.engine, "after_cursor_execute", between)
+    sqlalchemy.event.listen(reader._storage.engine, "before_cursor_execute", between)
     reader.study("s")
     assert ended
     found = reader.study("s")

@@ -15,7 +15,7 @@ from automl.texts import FORMULA
 
 
 def test_a_spreadsheet_computes_no_cell_of_a_table() -> None:
-    texts = [f"{mark}cmd|' /C calc'!A0" for mark in FORMULA] + ["plain", "日本 \ud800"]
+    texts = [f"{mark}cmd|' /C calc'!A0" for mark in FORMULA] + ["plain", "日本"]
     content = _csv(pd.DataFrame({"text": texts, "value": [-0.5] * len(texts)})).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(content, newline="")))
     assert all(not row["text"].startswith(FORMULA) for row in rows)

@@ -105,7 +105,6 @@ def test_a_repository_with_files_is_left_alone_until_it_is_asked_for(searched: W
         (400, "create", "answered 400"),
         (404, "create", "knows no such owner"),
         (500, "preupload", "answered 500"),
-        ("cut", "preupload", "broke off"),
         (403, "objects/batch", "may not write there"),
         (500, "/stored/", "answered 500"),
         ("cut", "/stored/", "broke off"),

@@ -80,8 +80,8 @@ def _siblings(study: StudyRecord, trial: Trial) -> None:
 
 
 def _again(study: StudyRecord, trial: Trial) -> None:
-    command, space = queries.again_command(study, trial), queries.as_space(trial)
-    if command is None or space is None:
+    command = queries.again_command(study, trial)
+    if command is None or (space := queries.as_space(trial)) is None:
         return
     st.subheader(t("Again"))
     st.caption(t("Trains this configuration on the first fold. Its space goes into the file that the command names."))
