@@ -27,20 +27,45 @@ Find = Callable[[Mapping[str, Any]], Recorded]
 
 @dataclass(frozen=True)
 class Recording:
-    """A table, ready to answer."""
+    """A table, ready to answer.
+
+    Args:
+        cells: that searches see.
+        judge: what a recorded configuration is worth.
+    """
 
     table: Table
     space: BoundSpace
     find: Find
+    cells: int
+    judge: Callable[[Recorded], float]
+
+    def seen(self, params: Mapping[str, Any]) -> Recorded:
+        """What searches see of the nearest recorded configuration."""
+        found = self.find(params)
+        return replace(found, curves=found.curves[: self.cells])
+
+    def worth(self, params: Mapping[str, Any]) -> float:
+        """Of the nearest recorded configuration."""
+        return self.judge(self.find(params))
 
     @property
-    def cells(self) -> int:
-        return len(self.table.recorded[0].curves)
+    def best(self) -> float:
+        """The most that any is worth."""
+        return max(map(self.judge, self.table.recorded))
 
 
-def recording(table: Table) -> Recording:
-    space = table.space
-    return Recording(table, space, nearest_in(table, space))
+def recording(table: Table, *, held_back: bool = False) -> Recording:
+    """The table as searches see it.
+
+    Args:
+        held_back: whether they are judged by the last cell, which they do not see; else by the mean over all.
+    """
+    space, cells = table.space, len(table.recorded[0].curves)
+    find = nearest_in(table, space)
+    if held_back:
+        return Recording(table, space, find, cells - 1, lambda one: one.curves[-1].value)
+    return Recording(table, space, find, cells, lambda one: one.value)
 
 
 @dataclass(frozen=True)
@@ -50,7 +75,7 @@ class Moment:
     Args:
         busy: seconds that its workers had computed by then, summed over all trials, lost attempts among them.
         seen: the best value that a training had shown it on the first cell.
-        worth: of the configuration that it would have chosen then, the mean value over all recorded cells.
+        worth: of the configuration that it would have chosen then, see `recording`.
     """
 
     busy: float
@@ -133,7 +158,7 @@ class Watch:
     study: Study
     policy: Any
     clock: Clock
-    find: Find
+    worth: Callable[[Mapping[str, Any]], float]
     moments: list[Moment] = field(default_factory=list)
 
     def emit(self, event: object) -> None:
@@ -143,7 +168,7 @@ class Watch:
         trials = self.study.trials()
         leader = self.policy.race.leader(configurations(trials))
         if leader is not None:
-            worth = self.find(leader.params).value
+            worth = self.worth(leader.params)
             self.moments.append(Moment(round(self.clock.busy, 2), _best_seen(trials, self.policy), round(worth, 5)))
 
     def __enter__(self) -> Watch:
@@ -164,7 +189,7 @@ def replay(
     """
     with study_in_memory("replay") as study:
         clock, policy = Clock(), way.policy(known, seed, budget)
-        watch = Watch(study, policy, clock, known.find)
+        watch = Watch(study, policy, clock, known.worth)
         search = Search(
             study,
             known.space,
@@ -174,7 +199,7 @@ def replay(
             facts={},
             forecast=Forecast(known.space, policy, rows=known.table.facts.get("rows", 0), workers=workers.count),
         )
-        usage = simulate(search, study, known.find, clock, workers, until=until)
+        usage = simulate(search, study, known.seen, clock, workers, until=until)
         return Replay(tuple(watch.moments), usage, len(study.trials()))
 
 

@@ -174,3 +174,16 @@ def test_what_is_kept_can_be_replayed(file: Path) -> None:
     done = replay(recording(table), WAYS[OURS], 0, Workers(2), budget=20)
     assert done.trials > 10
     assert done.moments[-1].worth > done.moments[0].worth
+
+
+def test_a_fold_that_is_held_back_is_seen_by_none(made: Path) -> None:
+    table = read_table(made)
+    params = table.recorded[0].params
+    whole, fewer = recording(table), recording(table, held_back=True)
+    assert (whole.cells, fewer.cells) == (3, 2)
+    assert len(fewer.seen(params).curves) == 2
+    assert fewer.worth(params) == whole.seen(params).curves[2].value
+    assert whole.worth(params) == whole.seen(params).value
+    assert {moment.worth for moment in replay(fewer, WAYS[OURS], 0, Workers(2), budget=10).moments} <= {
+        round(one.curves[2].value, 5) for one in table.recorded
+    }
