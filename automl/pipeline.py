@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import OutputError
+from automl.metrics import LOWEST
 from automl.prepare import RUNS, Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress, StudyStarted
 from automl.records import State
@@ -63,6 +64,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
             seed=request.seed,
             budget=request.budget,
             held_out=int((prepared.splits.folds == 0).sum()),
+            width=1.0 - LOWEST[prepared.kind.metric],
             recipes=in_order(_taken(study, prepared, progress), prepared.space.recipes()),
         )
         deadline = started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None

@@ -27,6 +27,7 @@ class Arms:
         cells: where configurations are compared, in the order of the race.
         held_out: rows of a cell; 0 takes values for exact.
         recipes: what is tried before the sampler proposes.
+        width: of the range that values lie in.
     """
 
     names: Sequence[str]
@@ -34,6 +35,7 @@ class Arms:
     cells: Sequence[Cell]
     held_out: int
     recipes: Sequence[Mapping[str, Any]]
+    width: float = 1.0
 
     @property
     def coarse(self) -> bool:
@@ -42,8 +44,8 @@ class Arms:
 
     @property
     def resolution(self) -> float:
-        """Standard error of a value in one cell, at most: that of a share of rows, as accuracy is."""
-        return math.sqrt(0.25 / self.held_out) if self.held_out else 0.0
+        """Standard error of a value in one cell, at most: that of a share of rows, as accuracy is, for its range."""
+        return self.width * math.sqrt(0.25 / self.held_out) if self.held_out else 0.0
 
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
         """The arms that more of is to be tried: a costly one must have done better than every cheaper one.

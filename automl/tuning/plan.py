@@ -21,6 +21,7 @@ from automl.tuning.orders import Order
 from automl.tuning.policy import Policy
 from automl.tuning.proposals import Proposer
 from automl.tuning.pruning import goes_on, seed_goes_on
+from automl.tuning.reasons import ended_because, on_target, why_racing
 
 HOPELESS = 4  # trials that broke in a row, none of which reported a value: the fault is not in their params
 
@@ -90,20 +91,10 @@ class Search:
     def used(self) -> float:
         """Share of the budget that is used up."""
         trials = self._study.trials()
-        if self._on_target(trials):
+        if on_target(self._policy, self._budget, trials):
             return 1.0
         started = self._started - sum("spare" in trial.facts for trial in trials)
         return self._budget.used(started, lambda: self._forecast.last_steps(trials))
-
-    def _on_target(self, trials: Sequence[Trial]) -> bool:
-        """Whether who leads has the target, on the mean of all folds and seeds so far: one of them may be luck."""
-        if self._budget.target is None:
-            return False
-        leader = self._policy.race.leader(configurations(trials))
-        if leader is None:
-            return False
-        value, *_ = leader.worth([cell for cell in self._policy.cells if leader.complete([cell])])
-        return value >= self._budget.target
 
     @property
     def running(self) -> bool:
@@ -187,7 +178,7 @@ class Search:
             return None
         if job.stage == RACE and not self._racing:
             self._racing = True
-            self._progress.emit(Notice("info", self._why_racing(trials)))
+            self._progress.emit(Notice("info", why_racing(self._policy, self._budget, trials)))
         params = job.params
         if params is None:
             params = self._proposer.propose([arm for arm in job.arms if arm])
@@ -201,32 +192,12 @@ class Search:
         distributions = self._space.distributions(self._arm_of(params))
         return self._study.start(params, distributions, facts)
 
-    def _why_racing(self, trials: Sequence[Trial]) -> str:
-        found = configurations(trials)
-        why = self._why_enough(trials) or "that share of the budget is used"
-        entrants = len(self._policy.race.admitted(found, 1))
-        return (
-            f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
-        )
-
-    def _why_enough(self, trials: Sequence[Trial]) -> str:
-        """Why nothing new is tried, if that is not for want of trials or time."""
-        found = configurations(trials)
-        if self._on_target(trials):
-            return f"the target of {self._budget.target:g} is reached"
-        if self._policy.techniques.exhausted(found):
-            return "so few held-out rows cannot tell more of them apart"
-        if not self._policy.techniques.open(found):
-            return "the last ones came nowhere near the best: more of them are unlikely to pay"
-        return ""
-
     @property
     def ended_because(self) -> str:
         """Why the search is over although there are trials left."""
         if self._broken >= HOPELESS:
             return f"{HOPELESS} trials broke in a row"
-        out_of = "time was up" if self._budget.limited else "the rest was set aside for the race, which is over"
-        return self._why_enough(self._study.trials()) or out_of
+        return ended_because(self._policy, self._budget, self._study.trials())
 
     def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
         """Whether a training would still end before the last steps have to begin."""

@@ -35,6 +35,7 @@ class Policy:
         arm_of: the technique of a configuration: what is half trained is compared with its like only.
         arms: all techniques, cheap ones first; one without a name stands for all, where they are equals.
         held_out: rows of a cell; 0 takes values for exact.
+        width: of the range that values lie in.
     """
 
     n_folds: int
@@ -45,6 +46,7 @@ class Policy:
     arm_of: Callable[[Mapping[str, Any]], str] = lambda params: ""
     arms: Sequence[str] = ("",)
     held_out: int = 0
+    width: float = 1.0
 
     @property
     def finalists(self) -> int:
@@ -65,7 +67,7 @@ class Policy:
     @property
     def techniques(self) -> Arms:
         """How they stand."""
-        return Arms(self.arms, self.arm_of, self.cells, self.held_out, self.recipes)
+        return Arms(self.arms, self.arm_of, self.cells, self.held_out, self.recipes, self.width)
 
     @property
     def race(self) -> Race:
@@ -168,6 +170,7 @@ def make_policy(
     budget: int = 0,
     recipes: Sequence[Mapping[str, Any]] | None = None,
     held_out: int = 0,
+    width: float = 1.0,
 ) -> Policy:
     """The policy of a search over a space.
 
@@ -175,10 +178,12 @@ def make_policy(
         n_folds: 1 for a single held-out part, on which finalists get further seeds.
         recipes: what is tried first; None: the space's own.
         held_out: rows of a fold; 0 takes values for exact.
+        width: of the range that values lie in.
     """
     own = space.recipes() if recipes is None else recipes
     repeats = MORE_SEEDS if n_folds == 1 else MORE_SEEDS_WITH_FOLDS
-    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, [arm.name for arm in space.arms], held_out)
+    arms = [arm.name for arm in space.arms]
+    return Policy(n_folds, seed, own, repeats, budget, space.arm_of, arms, held_out, width)
 
 
 def _is_waited_for(trial: Trial) -> bool:
