@@ -27,13 +27,13 @@ from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.study.record import RESULT
-from automl.tuning.finals import REFIT, STUDENT
+from automl.tuning.finals import AVERAGE, REFIT, STUDENT
 from automl.tuning.policy import Policy
 from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, judge
 from automl.workload import adaptation_of
 
-BASELINES = "baselines"  # study fact: their test scores, by name
+TEST, BASELINES, ORIGINAL = "test", "baselines", "original"  # study facts: resuming does not read test rows again
 AUDIT = "audit.csv"  # in the study's folder, not in the model's: it holds the user's texts
 
 
@@ -72,6 +72,7 @@ def finish(
         prepared,
         simple.predictions,
         eligible=shipped.eligible,
+        taught=shipped.name in (STUDENT, AVERAGE),
         gain=shipped.gain,
         kept=_kept(shipped, simple, prepared),
     )
@@ -82,18 +83,14 @@ def finish(
     kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
-        **_about(study, prepared, shipped.backbone),
-        **as_facts(verdict),
-        **told(shipped),
+        **_about(study, prepared, backbone),
+        **_found(shipped, verdict, simple, prepared),
         "test": asdict(test),
-        "test_reads": study.facts["test"]["reads"],
+        "test_reads": study.facts[TEST]["reads"],
         "baselines": _tested(study, simple, verdict, prepared),
-        "learning_curve": asdict(simple.curves[shipped.backbone.name]),
-        "original": None if kept is None else _original_facts(kept, prepared),
-        "winner": _winner(verdict, prepared),
+        "original": None if kept is None else _original_facts(study, kept, prepared),
         "trials": _ends(trials),
         "audited_rows": audited,
-        "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
         "interrupted": interrupted,
         "ended": ended,
         "seconds": round(time.monotonic() - started, 1),
@@ -135,6 +132,17 @@ def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, An
         "budget": request.budget,
         "versions": versions(),
         "command": request.command,
+    }
+
+
+def _found(shipped: Shipped, verdict: Verdict, simple: SimpleModels, prepared: Prepared) -> dict[str, Any]:
+    """What won, what ships, and what to expect of it."""
+    return {
+        **as_facts(verdict),
+        **told(shipped),
+        "winner": _winner(verdict, prepared),
+        "learning_curve": asdict(simple.curves[shipped.backbone.name]),
+        "needs_peft": shipped.params.technique == "prefix_tuning",  # a student of prefixes has none
     }
 
 
@@ -201,7 +209,7 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
     """The shipped model's score on the locked split, recorded: resuming does not read it again for the same model."""
     from automl.training.loop import predict_logits
 
-    recorded = study.facts.get("test")
+    recorded = study.facts.get(TEST)
     if recorded is not None and recorded["checkpoint_sha256"] == shipped.sha256:
         return Score(**recorded["score"])
     progress.emit(PhaseStarted("reading the test split, once for this model"))
@@ -215,15 +223,20 @@ def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, 
         "checkpoint_sha256": shipped.sha256,
         "reads": 1 + (recorded["reads"] if recorded else 0),
     }
-    study.record("test", fact)
+    study.record(TEST, fact)
     return score
 
 
-def _original_facts(kept: Original, prepared: Prepared) -> dict[str, Any]:
+def _original_facts(study: Study, kept: Original, prepared: Prepared) -> dict[str, Any]:
     """The winner's own models, and what they have on the locked split together: the cost of one in their place."""
-    rows = prepared.splits.test
-    score = _score(prepared.kind.metric, rows, probabilities(kept, rows.inputs).argmax(axis=1))
-    return {"models": len(kept.members), "test": asdict(score)}
+    members = [member.sha256 for member in kept.members]
+    recorded = study.facts.get(ORIGINAL)
+    if recorded is None or recorded["members"] != members:
+        rows = prepared.splits.test
+        score = _score(prepared.kind.metric, rows, probabilities(kept, rows.inputs).argmax(axis=1))
+        recorded = {"members": members, "score": asdict(score)}
+        study.record(ORIGINAL, recorded)
+    return {"models": len(members), "test": recorded["score"]}
 
 
 def _require_complete(trials: Sequence[Trial], interrupted: bool) -> None:

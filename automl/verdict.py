@@ -70,6 +70,7 @@ def judge(
     simple: Mapping[str, np.ndarray],
     *,
     eligible: Collection[int] | None = None,
+    taught: bool = False,
     gain: Difference | None = None,
     kept: Share | None = None,
 ) -> Verdict:
@@ -78,7 +79,8 @@ def judge(
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
         eligible: configurations that could be shipped; None is all.
-        gain: what the shipped model is better by than one of the winner's own.
+        taught: whether the shipped model learned from several of the winner's own.
+        gain: what it was then seen to be better by than one of these; None is nothing.
         kept: the share of the errors that it keeps because it was trained on more rows than those.
     """
     found = configurations(study.trials())
@@ -96,8 +98,8 @@ def judge(
         errors = 1 - expected.value
         more = (errors * (1 - share) for share in (kept.value, kept.high, kept.low))
         expected = expected.moved(metric, *more)
-    if gain is not None:
-        expected = expected.moved(metric, *careful(gain))
+    if taught:
+        expected = expected.moved(metric, *careful(gain, 1 - expected.value))
     own = evidence.probabilities[number][:repeats]
     return Verdict(
         winner,

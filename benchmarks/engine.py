@@ -20,7 +20,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -35,6 +34,7 @@ from benchmarks.engine_linear import linear, plot
 from benchmarks.engine_peak import peak
 from benchmarks.engine_setup import CORES, QUICK, Scale, Task, read_task, report
 from benchmarks.engine_speed import frozen, full
+from benchmarks.machine import processor
 
 PIECES = {"full": full, "frozen": frozen, "heads": heads, "peak": peak, "linear": linear}
 ACCURACY = "accuracy"
@@ -89,7 +89,7 @@ def machine() -> dict[str, Any]:
     """What seconds depend on."""
     return {
         "cores": CORES,
-        "processor": _processor(),
+        "processor": processor(),
         "load_before": round(os.getloadavg()[0], 2),  # of others: it slows the Trainer's threads most
         "precision": best_precision("cpu"),
         **{name: version(name) for name in ("torch", "transformers")},
@@ -117,12 +117,6 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(inner, name)
     else:
         yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 if __name__ == "__main__":

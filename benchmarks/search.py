@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from automl.models import checkpoint
+from benchmarks.machine import processor
 from benchmarks.search_cells import QUICK_SIZES, SIZES, Cell, fingerprint, make_cells, subsample
 from benchmarks.search_plot import plot
 from benchmarks.search_runs import COMPETITORS, SETFITS, CompetitorFailed, Record, Turn, installed, run
@@ -55,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         plot(shown, list(settings), options.plot)
     if options.table or not options.plot:
         print_table(shown, list(settings), missing)
-        codes = {record.get("code") for record in shown if record["competitor"] == "ours"}
-        if len(codes) > 1:
-            report(f"ours: these are runs of {len(codes)} versions of the code")
+        _tell_mixtures(shown)
     sys.exit(1 if failed else 0)
 
 
@@ -70,7 +69,8 @@ def _run_missing(turns: Iterable[Turn], settings: Mapping[str, str], records: li
             continue
         place = f"{turn.cell.name}, subsample {turn.seed}, {turn.competitor}"
         try:
-            record = {**identity, "setting": settings[turn.cell.name], "code": _code(), **run(turn)}
+            setting = {"setting": settings[turn.cell.name], "code": _code(), "machine": processor()}
+            record = {**identity, **setting, **run(turn)}
         except CompetitorFailed as error:  # the others go on; the next call tries it again
             report(f"{place}: {error}")
             failed += 1
@@ -79,6 +79,16 @@ def _run_missing(turns: Iterable[Turn], settings: Mapping[str, str], records: li
         records.append(record)
         _write(file, records)
     return failed
+
+
+def _tell_mixtures(shown: Iterable[Record]) -> None:
+    """Say what the records do not have in common, and should."""
+    codes = {record.get("code") for record in shown if record["competitor"] == "ours"}
+    if len(codes) > 1:
+        report(f"ours: these are runs of {len(codes)} versions of the code")
+    machines = {str(record.get("machine")) for record in shown}
+    if len(machines) > 1:
+        report(f"these are runs on {len(machines)} machines: {'; '.join(sorted(machines))}")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from automl.backbones import find_backbones, short_names
+from automl.backbones import Backbone, find_backbones, short_names
 from automl.errors import FetchError, ModelError, UsageError
 from automl.models.checkpoint import LOCAL, Checkpoint
+from automl.pipeline import SECONDS_TO_END, _seconds_after_trials
 from automl.prepare import Prepared, Request, prepare
 from automl.printout import plan_text
 from automl.spaces import load_space
+from automl.tasks import sources
 from tests.tiny import SPACE, make_model, make_rows, write_csv, write_space
 
 MASKING = "name: x\nparams: {augmentation: masked_words}\n"
@@ -163,3 +166,33 @@ def test_a_target_that_cannot_be_met_or_is_met_by_anything_is_refused(
     with pytest.raises(UsageError, match=rf"--target {target:g}: {metric} is between"):
         prepared("small", target=target, metric=metric)
     assert prepared("small", target=0.9, metric=metric).request.target == 0.9
+
+
+def test_more_is_held_back_for_the_end_where_there_is_more_to_test(
+    prepared: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def seconds(prepared: Prepared) -> float:
+        return _seconds_after_trials(prepared) - SECONDS_TO_END
+
+    one, test = prepared("small"), prepared("small").splits.test
+    more = replace(one, splits=replace(one.splits, test=test.joined(one.splits.labelled)))
+    assert seconds(more) == pytest.approx(len(more.splits.test) / len(test) * seconds(one), rel=0.1)
+    assert seconds(prepared("small", keep_original=True, folds=5)) == pytest.approx(6 * seconds(one))
+    monkeypatch.setattr(Backbone, "weights_bytes", 10**9)
+    assert seconds(prepared("small,deep")) == pytest.approx(2 * seconds(prepared("small"))), "both are baselines"
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "used"),
+    [
+        (None, None, "accuracy"),
+        ("matthews", None, "matthews"),
+        ("matthews", "macro_f1", "macro_f1"),
+    ],
+)
+def test_the_metric_is_what_was_asked_for_or_the_tasks_own(
+    prepared: Callable[..., Prepared], monkeypatch: pytest.MonkeyPatch, own: str | None, asked: str | None, used: str
+) -> None:
+    load = sources.load
+    monkeypatch.setattr(sources, "load", lambda *args, **options: replace(load(*args, **options), metric=own))
+    assert prepared("small", metric=asked).kind.metric == used

@@ -31,6 +31,7 @@ from automl.tuning.finals import AVERAGE, REFIT, REHEARSAL, STUDENT
 from automl.tuning.policy import Policy
 from automl.verdict import as_facts, gathered, judge, measured_baselines
 from tests.tiny import make_model, make_rows
+from tests.told import Told
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 SPACE = SearchSpace(
@@ -160,9 +161,13 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
     assert facts["seeds"] == [7, 8, 9]
     assert set(facts["differences"]) == {"majority", "twin", f"full (trial {numbers[1]})"}
     told = verdict.estimate
-    worse = judge(winner, study, POLICY, prepared, {}, gain=Difference("student", -0.2, -0.21, -0.19, 4000)).estimate
+    seen = Difference("student", -0.2, -0.201, -0.199, 40_000)
+    worse = judge(winner, study, POLICY, prepared, {}, taught=True, gain=seen).estimate
     assert worse.value == pytest.approx(told.value - 0.2, abs=0.02), "what is shipped is not as good as what was chosen"
     assert worse.high - worse.low > told.high - told.low
+    unseen = judge(winner, study, POLICY, prepared, {}, taught=True).estimate
+    assert told.value < unseen.value < told.value + 0.02, "as much better as is usual"
+    assert unseen.value - unseen.low > told.value - told.low
     better = judge(winner, study, POLICY, prepared, {}, kept=Share(0.9, 0.8, 1.0)).estimate
     assert better.value == pytest.approx(1 - 0.9 * (1 - told.value)), "it was trained on more rows"
     assert told.low < better.low < better.value < better.high
@@ -401,22 +406,3 @@ class TestBroken:
         record(HEAD, FIRST, 0.9)
         with pytest.raises(NothingUsable, match="no plain model could be made of trial 0"):
             choose_shipped(study, POLICY, prepared, Told())
-
-
-class Told:
-    """A progress that remembers."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-
-    def emit(self, event: Any) -> None:
-        self.events.append(event)
-
-    def __enter__(self) -> Told:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def texts(self, level: str) -> list[str]:
-        return [event.text for event in self.events if getattr(event, "level", "") == level]

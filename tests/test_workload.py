@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from automl.models import checkpoint
 from automl.prepare import Prepared, Request, prepare
@@ -15,7 +17,7 @@ from automl.progress import make_progress
 from automl.study import Study, open_study
 from automl.training.data import StudyData
 from automl.training.worker import WorkerSetup
-from automl.workload import LEAST_ROOM, worker_setup
+from automl.workload import LEAST_ROOM, device_here, worker_setup, workers_here
 from tests.tiny import make_model, make_rows, write_csv, write_space
 
 LABELLED = 48  # of 60 rows; the others are for the test
@@ -76,3 +78,26 @@ def test_of_very_many_some_are_drawn(request_of: Request, study: Study) -> None:
     places = [prepared.unlabelled.index(text) for text in drawn]
     assert places == sorted(set(places)), "none twice, in their order"
     assert np.mean(places) == pytest.approx(len(prepared.unlabelled) / 2, rel=0.1), "from everywhere in the file"
+
+
+@pytest.mark.parametrize(
+    ("options", "gpus", "workers", "device"),
+    [
+        ({}, 0, 8, "cpu"),
+        ({"cpus_per_trial": 3}, 0, 2, "cpu"),
+        ({"cpus_per_trial": 16}, 0, 1, "cpu"),
+        ({}, 2, 2, "cuda"),
+        ({"gpus_per_trial": 0.25}, 1, 4, "cuda"),
+        ({"gpus_per_trial": 0.1, "cpus_per_trial": 2}, 1, 4, "cuda"),
+        ({"gpus_per_trial": 0}, 2, 8, "cpu"),
+        ({"workers": 3}, 2, 3, "cuda"),
+    ],
+)
+def test_as_many_workers_as_cores_and_gpus_allow(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], gpus: int, workers: int, device: str
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    request = Request("task", 1, **options)
+    assert (workers_here(request), device_here(request)) == (workers, device)

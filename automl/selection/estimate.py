@@ -16,7 +16,8 @@ from automl.selection.weighted import draw_weights, weighted_counts, weighted_sc
 LIKELY = (2.5, 97.5)  # percentiles of a 95 % interval
 NORMAL = 3.92  # standard deviations in it
 PLACES = 9  # scores that agree to so many are tied
-USUAL_GAIN = 0.02  # standard deviation, over tasks, of what a student has more or less than the model it learned from
+USUAL_SHARE = 0.04  # of the errors of one model: what one that learned from several makes less, in the mean of tasks
+USUAL_SPREAD = 0.013  # of the score: standard deviation of that over tasks (benchmarks/LOG.md, 2026-11-22)
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,23 @@ class Estimate:
         return replace(self, value=value, low=least, high=most)
 
 
-def careful(gain: Difference) -> tuple[float, float, float]:
-    """The same gain, taken for as small as gains usually are where few rows have shown it; with its interval.
+def careful(gain: Difference | None, errors: float) -> tuple[float, float, float]:
+    """What a model that learned from several is better by than one of them, with its 95 % interval.
+
+    As much as is usual, unless there are rows enough that say otherwise.
+
+    Args:
+        gain: what rows have shown; None is nothing.
+        errors: 1 less the score of one of them.
 
     Source: Efron and Morris (1973), Stein's estimation rule and its competitors.
     """
-    error = (gain.high - gain.low) / NORMAL
-    believed = USUAL_GAIN**2 / (USUAL_GAIN**2 + error**2)
-    value, half = believed * gain.value, NORMAL / 2 * math.sqrt(believed) * error
+    value, half = USUAL_SHARE * errors, NORMAL / 2 * USUAL_SPREAD
+    if gain is not None:
+        error = max((gain.high - gain.low) / NORMAL, 1 / gain.rows)  # few rows may be agreed on by chance
+        believed = USUAL_SPREAD**2 / (USUAL_SPREAD**2 + error**2)
+        value += believed * (gain.value - value)
+        half = NORMAL / 2 * math.sqrt(believed) * error
     return value, value - half, value + half
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+GRACE = 0.05  # of the time that there was: what is nearly ready is waited for
+
 
 class Budget:
     """How much of it is left.
@@ -36,6 +38,13 @@ class Budget:
     def late(self) -> bool:
         """Whether time is up."""
         return self._deadline is not None and self.clock() >= self._deadline
+
+    @property
+    def overdue(self) -> bool:
+        """Whether time is up for what was begun, too."""
+        if self._deadline is None:
+            return False
+        return self.clock() >= self._deadline + GRACE * max(self._deadline - self._began, 0.0)
 
     def has_time_for(self, seconds: Callable[[], float]) -> bool:
         """Whether something that takes so long would still end in time; asked only where that is limited."""

@@ -18,6 +18,7 @@ from automl.tuning.job import Job
 from automl.tuning.policy import Policy
 
 ANSWER_SPEED = 3.0  # rows that a model answers for in the time that it trains on one
+LAST_LAYER = 0.5  # of a layer's work that the last one takes: most models need but the first token of it
 STEP_OVERHEAD = 1.0  # seconds that a last step takes besides: a model is copied, files are written
 REFIT_TRAININGS = 1.5  # what a training on every row takes, in seconds, of one on a fold
 CAREFUL = 1.2  # trainings of one kind differ by about so much
@@ -93,8 +94,9 @@ def pace(student: Params, trials: Sequence[tuple[Params, Trial]], depth: int) ->
     plain = [one for one in known if one[0].technique not in NOT_EXPRESSIBLE]
     trained = plain or [one for one in known if one[0].technique == "contrastive"]
     as_deep = [speed for params, speed in trained if params.frozen_layers <= student.frozen_layers]
-    layers = max(depth - student.frozen_layers, 1)
-    return median(as_deep or [speed * (depth - params.frozen_layers) / layers for params, speed in trained] or [0.0])
+    layers = max(depth - student.frozen_layers, 1) - LAST_LAYER
+    others = [speed * (max(depth - params.frozen_layers, 1) - LAST_LAYER) / layers for params, speed in trained]
+    return median(as_deep or others or [0.0])
 
 
 def last_steps(

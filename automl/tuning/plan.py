@@ -80,12 +80,17 @@ class Search:
     @property
     def stopping(self) -> bool:
         """No trial is to be started, and running ones are to be given back."""
-        stopping = self.interrupted or self._budget.late
+        stopping = self.interrupted or (self._budget.late and not self._nearly_ready)
         if stopping and not self._announced:
             self._announced = True
             why = "asked to stop (once more aborts)" if self.interrupted else "time is up"
             self._progress.emit(Notice("warning", f"{why}: running trials are given back, the best so far is exported"))
         return stopping
+
+    @property
+    def _nearly_ready(self) -> bool:
+        """Whether the last steps were begun in time: without them all training since the first fold was in vain."""
+        return self._finals is not None and self._finals.open and not self._budget.overdue
 
     @property
     def used(self) -> float:

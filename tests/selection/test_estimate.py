@@ -95,12 +95,21 @@ def test_what_moves_it_widens_it_and_it_stays_in_the_range() -> None:
 
 
 def test_a_gain_that_few_rows_have_shown_is_hardly_believed() -> None:
-    few, many = Difference("student", 0.1, -0.1, 0.3, 20), Difference("student", 0.1, 0.09, 0.11, 2000)
-    value, low, high = careful(few)
-    assert 0 < value < 0.01
-    assert low < 0 < high
-    assert careful(many)[0] == pytest.approx(0.1, rel=0.1)
-    assert careful(Difference("same", 0.0, 0.0, 0.0, 50)) == (0.0, 0.0, 0.0)
+    usual, least, most = careful(None, 0.25)
+    assert least < 0 < usual < 0.02 < most
+    few, many = Difference("student", 0.1, -0.1, 0.3, 20), Difference("student", 0.1, 0.095, 0.105, 8000)
+    value, low, high = careful(few, 0.25)
+    assert usual < value < usual + 0.01
+    assert least < low < 0 < high
+    assert high - low < most - least
+    assert careful(many, 0.25)[0] == pytest.approx(0.1, rel=0.1)
+
+
+def test_rows_that_do_not_tell_two_models_apart_say_the_less_the_fewer_they_are() -> None:
+    same = [careful(Difference("same", 0.0, 0.0, 0.0, rows), 0.25) for rows in (20, 200, 20_000)]
+    (_, *widest), (_, *wide), (_, *narrow) = same
+    assert same[0][0] > same[1][0] > same[2][0] >= 0.0
+    assert np.ptp(widest) > np.ptp(wide) > np.ptp(narrow)
 
 
 def test_the_interval_is_around_the_value() -> None:

@@ -17,6 +17,7 @@ from automl.models import checkpoint
 from automl.params import Params
 from automl.records import Rows, Splits
 from automl.tasks.kinds import kind_of
+from automl.training import worker as worker_module
 from automl.training.data import StudyData, TrainingData
 from automl.training.keep import read_logits
 from automl.training.loop import TrainingDiverged, predict_logits
@@ -141,6 +142,23 @@ def test_a_loss_that_is_no_number_is_tried_again_in_float32(
     monkeypatch.setattr(Trainer, "train", overflowing)
     assert end(worker, {})["precision"] == "float32"
     assert tried == ["bfloat16", "float32"]
+
+
+def test_a_lesson_whose_loss_is_no_number_is_tried_again_in_float32(
+    setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = TrialWorker(replace(setup, precision="bfloat16"))
+    teach, tried = worker_module.teach, []
+
+    def overflowing(*args: Any, precision: str, **options: Any) -> Iterator[Any]:
+        tried.append(precision)
+        if precision == "bfloat16":
+            raise TrainingDiverged("the training loss is nan")
+        yield from teach(*args, precision=precision, **options)
+
+    monkeypatch.setattr(worker_module, "teach", overflowing)
+    learned = worker.teach("student", TINY, FAST, committee=[], seed=0, fold=0)
+    assert (learned["precision"], tried) == ("float32", ["bfloat16", "float32"])
 
 
 def test_a_loss_that_is_no_number_in_float32_either_is_the_trials_end(setup: WorkerSetup) -> None:

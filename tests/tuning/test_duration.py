@@ -77,6 +77,6 @@ def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads
     upper = (PLAIN.model_copy(update={"frozen_layers": 4}), ended(3.0, pace=500))
     deep = (PLAIN, ended(9.0, pace=100))
     assert duration.pace(PLAIN, [head, pairs, upper, deep], depth=6) == 100
-    assert duration.pace(PLAIN, [head, pairs, upper], depth=6) == pytest.approx(500 * 2 / 6), "six layers, not two"
+    assert duration.pace(PLAIN, [head, pairs, upper], depth=6) == pytest.approx(500 * 1.5 / 5.5), "six layers, not two"
     assert duration.pace(PLAIN, [head, pairs], depth=6) == 10
     assert duration.pace(PLAIN, [head], depth=6) == 0

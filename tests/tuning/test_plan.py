@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from automl.progress import Event, Notice, TrialEnded, TrialReported, TrialStarted
+from automl.progress import TrialEnded, TrialReported, TrialStarted
 from automl.records import State
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
@@ -24,6 +24,7 @@ from automl.tuning.job import RACE, SEARCH
 from automl.tuning.orders import Order
 from automl.tuning.plan import HOPELESS, Search
 from automl.tuning.policy import MOST_PAUSED, make_policy
+from tests.told import Told
 
 RATE = Param("learning_rate", "float", 1e-5, 1e-3, log=True, default=1e-4)
 MODEL = {"tiny": 6}  # layers
@@ -33,22 +34,6 @@ TWO_ARMS = SearchSpace("two", "", (), (Arm("quick", "", (RATE,)), Arm("slow", ""
 
 
 PACE = {"examples_per_second": 96.0}  # three epochs of 320 rows in ten seconds
-
-
-class Told:
-    """A progress that remembers."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-
-    def emit(self, event: Event) -> None:
-        self.events.append(event)
-
-    def __enter__(self) -> Told:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
 
 
 @pytest.fixture
@@ -309,14 +294,33 @@ def test_time_and_interrupts_stop_it_and_say_so_once(study: Study) -> None:
     now = 10.0
     assert search.stopping
     assert search.ask() is None
-    assert [event.text for event in told.events if isinstance(event, Notice)] == [
-        "time is up: running trials are given back, the best so far is exported"
-    ]
+    assert told.texts() == ["time is up: running trials are given back, the best so far is exported"]
     search, told = make_search(study)
     search.interrupted = True
     assert search.stopping
     assert search.stopping
-    assert sum(isinstance(event, Notice) for event in told.events) == 1
+    assert len(told.texts()) == 1
+
+
+def test_last_steps_that_began_in_time_are_waited_for_a_little(study: Study) -> None:
+    now = 0.0
+    search, told = make_search(study, budget=1, space=HEADS, deadline=100.0, clock=lambda: now)
+    end(search, 0.9)
+    now = 99.0
+    order = search.ask()
+    assert order is not None
+    assert order.name == "answers 0"
+    now = 101.0
+    assert not search.stopping
+    search.done(order.name, {"answers": "there", "answers_sha256": "b"})
+    order = search.ask()
+    assert order is not None
+    assert order.name == STUDENT
+    assert not told.texts("warning")
+    now = 105.0
+    assert search.stopping
+    assert search.ask() is None
+    assert len(told.texts("warning")) == 1
 
 
 def test_nothing_new_is_tried_once_one_has_reached_the_target(study: Study) -> None:
@@ -327,7 +331,7 @@ def test_nothing_new_is_tried_once_one_has_reached_the_target(study: Study) -> N
     end(search, 0.8)
     assert study.trials()[-1].facts["stage"] == RACE
     assert study.trials()[-1].facts["configuration"] == 2
-    (notice,) = [event.text for event in told.events if isinstance(event, Notice)]
+    (notice,) = told.texts()
     assert notice.startswith("3 configurations were tried, and the target of 0.9 is reached")
 
 
@@ -354,7 +358,7 @@ def test_it_is_said_why_a_search_has_ended(study: Study) -> None:
     for _ in range(HOPELESS):
         search.fail(ask(search), "loss is nan", {})
     assert search.ended_because == f"{HOPELESS} trials broke in a row"
-    warned = [event.text for event in told.events if isinstance(event, Notice) and event.level == "warning"]
+    warned = told.texts("warning")
     assert warned == [f"{HOPELESS} trials broke in a row, no more are tried: loss is nan"]
 
 
@@ -470,7 +474,7 @@ def test_the_last_steps_end_the_search(study: Study) -> None:
     assert names == ["answers 1", "answers 2", STUDENT, REHEARSAL]
     assert search.over
     assert make_search(study, budget=3, n_folds=2)[0].over
-    assert not [event for event in told.events if isinstance(event, Notice) and event.level == "warning"]
+    assert not told.texts("warning")
 
 
 def test_what_transformers_cannot_hold_is_taught_even_where_there_is_one_model(study: Study) -> None:
@@ -488,9 +492,7 @@ def test_a_last_step_that_broke_is_told_and_ends_the_search(study: Study) -> Non
     order = search.ask()
     assert order is not None
     search.broke(order.name, "no room")
-    assert [event.text for event in told.events if isinstance(event, Notice)] == [
-        "answers 0: no room; another model is shipped in its place"
-    ]
+    assert told.texts() == ["answers 0: no room; another model is shipped in its place"]
     assert search.ask() is None
     assert not search.running
     assert not search.over, "the same command may try again"
