@@ -61,6 +61,11 @@ class Workplace:
         with self._study() as found:
             return dict(found.user_attrs)
 
+    def record(self, name: str, fact: Any) -> None:
+        """Change what is known about it."""
+        with self._study(mode="rw") as found:
+            found.set_user_attr(name, fact)
+
     def splits(self, **options: Any) -> Splits:
         """The rows as a search of this folder has them."""
         from automl.prepare import Request, prepare
@@ -71,10 +76,10 @@ class Workplace:
             return prepare(Request(**{**filled, **options})).splits
 
     @contextlib.contextmanager
-    def _study(self, name: str | None = None) -> Iterator[Any]:
+    def _study(self, name: str | None = None, mode: str = "ro") -> Iterator[Any]:
         import optuna
 
-        storage = optuna.storages.RDBStorage(f"sqlite:///file:{self.folder}/runs/studies.db?mode=ro&uri=true")
+        storage = optuna.storages.RDBStorage(f"sqlite:///file:{self.folder}/runs/studies.db?mode={mode}&uri=true")
         try:
             (name,) = [name] if name else [found.study_name for found in storage.get_all_studies()]
             yield optuna.load_study(study_name=name, storage=storage)

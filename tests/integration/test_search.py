@@ -276,7 +276,7 @@ def test_the_folder_has_a_card_and_the_result(place: Workplace, first: Run) -> N
 
 def test_the_same_command_with_more_budget_goes_on(place: Workplace, first: Run) -> None:
     before = [(trial.number, trial.params, trial.value, trial.datetime_complete) for trial in place.trials()]
-    more = place.run(budget=20)
+    more = place.run("--keep-original", budget=20)
     assert more.code == 0, more.errors
     after = [(trial.number, trial.params, trial.value, trial.datetime_complete) for trial in place.trials()]
     assert after[: len(before)] == before
@@ -285,11 +285,14 @@ def test_the_same_command_with_more_budget_goes_on(place: Workplace, first: Run)
     assert (started["done"], started["budget"]) == (len(before), 20)
     assert sum(more.result["trials"].values()) == len(after)
 
-    again = place.run(budget=20)
+    known = place.facts()["original"]
+    place.record("original", {**known, "score": {**known["score"], "value": 0.123}})
+    again = place.run("--keep-original", budget=20)
     assert again.code == 0
     assert again.of("trial_started") == []
     for same in ("winner", "estimate", "test", "test_reads", "shipped"):
         assert again.result[same] == more.result[same]
+    assert again.result["original"]["test"]["value"] == 0.123, "what is known is not read again"
     assert len(place.trials()) == len(after)
 
 
