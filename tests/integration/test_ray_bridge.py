@@ -18,7 +18,7 @@ from automl.workload import worker_setup
 from tests.integration.conftest import make_workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
-STEPS = (8, 800, 300, 300)  # of the trials; the last two are not known before the others have ended
+STEPS = (1600, 1600, 300, 300)  # of the trials; the last two are not known before the others have ended
 
 
 class Unread:
@@ -29,12 +29,12 @@ class Unread:
 
 
 class Plan:
-    """A search whose second trial is long, and decides what comes after it."""
+    """A search whose first trial is stopped when the second has begun, which decides what comes after it."""
 
     interrupted = stopping = False
 
     def __init__(self) -> None:
-        self.asked, self.workers = 0, dict[int, int]()
+        self.asked, self.workers, self.begun = 0, dict[int, int](), dict[int, int]()
 
     @property
     def running(self) -> bool:
@@ -49,7 +49,11 @@ class Plan:
         return Order(f"trial {number}", number, payload)
 
     def report(self, number: int, step: int, steps: int, value: float, facts: Mapping[str, Any]) -> bool:
-        return True
+        self.begun[number] = facts["worker"]
+        return number != 0 or 1 not in self.begun
+
+    def prune(self, number: int) -> None:
+        self.workers[number] = self.begun[number]
 
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         self.workers[number] = facts["worker"]
