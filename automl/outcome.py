@@ -27,7 +27,7 @@ from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
 from automl.study import Study
 from automl.study.record import RESULT
-from automl.tuning.finals import AVERAGE, REFIT, STUDENT
+from automl.tuning.finals import REFIT, STUDENT
 from automl.tuning.policy import Policy
 from automl.tuning.warm_start import WARM_START
 from automl.verdict import SimpleModels, Verdict, as_facts, judge
@@ -72,7 +72,7 @@ def finish(
         prepared,
         simple.predictions,
         eligible=shipped.eligible,
-        taught=shipped.name in (STUDENT, AVERAGE),
+        teachers=shipped.teachers,
         gain=shipped.gain,
         kept=_kept(shipped, simple, prepared),
     )

@@ -37,7 +37,8 @@ class Shipped:
         name: which candidate it is.
         params: how it was trained; with them it is built from its checkpoint.
         why: in words, why it is this one.
-        gain: what it is better by than one of the winner's own models, on the rows of one fold.
+        teachers: how many of the winner's own models it learned from; 0 where it is one of them, or repeats one.
+        gain: what it is better by than one of these, on the rows of one fold.
         eligible: configurations that it was chosen among, where those were not all.
     """
 
@@ -49,6 +50,7 @@ class Shipped:
     sha256: str
     why: str
     candidates: Candidates
+    teachers: int = 0
     gain: Difference | None = None
     eligible: Collection[int] | None = None
 
@@ -137,6 +139,7 @@ def _plain_form(
         file["checkpoint_sha256"],
         why[name] + evidence,
         candidates,
+        len(finals.members) if name in (STUDENT, AVERAGE) else 0,
         candidates.lead(name, SINGLE) if name != SINGLE and name in candidates.named else None,
     )
 

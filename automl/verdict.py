@@ -70,7 +70,7 @@ def judge(
     simple: Mapping[str, np.ndarray],
     *,
     eligible: Collection[int] | None = None,
-    taught: bool = False,
+    teachers: int = 0,
     gain: Difference | None = None,
     kept: Share | None = None,
 ) -> Verdict:
@@ -79,7 +79,7 @@ def judge(
     Args:
         simple: label ids by name of a baseline, [held-out rows] in the order of the rows.
         eligible: configurations that could be shipped; None is all.
-        taught: whether the shipped model learned from several of the winner's own.
+        teachers: how many of the winner's own models the shipped one learned from.
         gain: what it was then seen to be better by than one of these; None is nothing.
         kept: the share of the errors that it keeps because it was trained on more rows than those.
     """
@@ -98,8 +98,9 @@ def judge(
         errors = 1 - expected.value
         more = (errors * (1 - share) for share in (kept.value, kept.high, kept.low))
         expected = expected.moved(metric, *more)
-    if taught:
-        expected = expected.moved(metric, *careful(gain, 1 - expected.value))
+    if teachers:
+        errors = 1 - expected.value if teachers > 1 else 0.0  # a single one has no errors that others would correct
+        expected = expected.moved(metric, *careful(gain, errors))
     own = evidence.probabilities[number][:repeats]
     return Verdict(
         winner,

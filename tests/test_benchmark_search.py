@@ -286,3 +286,14 @@ def _run(arguments: list[str]) -> None:
 def _alive(pid: int) -> bool:
     stat = Path(f"/proc/{pid}/stat")
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
+
+
+def test_records_of_several_machines_or_versions_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    one = {"competitor": "ours", "code": "a", "machine": "old"}
+    search._tell_mixtures([one, {**one, "competitor": "grid", "code": "b"}])
+    assert not capsys.readouterr().err
+    search._tell_mixtures([one, {**one, "code": "b", "machine": "new"}])
+    assert capsys.readouterr().err.splitlines() == [
+        "ours: these are runs of 2 versions of the code",
+        "these are runs on 2 machines: new; old",
+    ]

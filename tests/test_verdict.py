@@ -162,11 +162,12 @@ def test_the_winner_is_the_best_by_the_mean_and_is_compared_with_baselines_and_o
     assert set(facts["differences"]) == {"majority", "twin", f"full (trial {numbers[1]})"}
     told = verdict.estimate
     seen = Difference("student", -0.2, -0.201, -0.199, 40_000)
-    worse = judge(winner, study, POLICY, prepared, {}, taught=True, gain=seen).estimate
+    worse = judge(winner, study, POLICY, prepared, {}, teachers=4, gain=seen).estimate
     assert worse.value == pytest.approx(told.value - 0.2, abs=0.02), "what is shipped is not as good as what was chosen"
     assert worse.high - worse.low > told.high - told.low
-    unseen = judge(winner, study, POLICY, prepared, {}, taught=True).estimate
+    unseen, alone = (judge(winner, study, POLICY, prepared, {}, teachers=count).estimate for count in (4, 1))
     assert told.value < unseen.value < told.value + 0.02, "as much better as is usual"
+    assert alone.value == pytest.approx(told.value), "one teacher has nothing to correct"
     assert unseen.value - unseen.low > told.value - told.low
     better = judge(winner, study, POLICY, prepared, {}, kept=Share(0.9, 0.8, 1.0)).estimate
     assert better.value == pytest.approx(1 - 0.9 * (1 - told.value)), "it was trained on more rows"
@@ -323,6 +324,7 @@ class TestShipped:
     ) -> None:
         shipped = self.decide(study, record, prepared, FULL, 0.5)
         assert (shipped.name, Path(shipped.checkpoint).name, shipped.sha256) == ("single", "0.safetensors", "sha 0")
+        assert shipped.teachers == 0
         assert "trial 0's model, which was trained without fold 0" in shipped.why
         assert "student 0.500" in shipped.why
 
@@ -332,6 +334,7 @@ class TestShipped:
         shipped = self.decide(study, record, prepared, HEAD, 0.5)
         assert (shipped.name, shipped.checkpoint) == (STUDENT, "student")
         assert shipped.params == STUDENT_PARAMS
+        assert shipped.teachers == len(shipped.winner.trials) > 0
         assert shipped.gain is not None
         assert shipped.gain.value == pytest.approx(-0.45, abs=0.01)
 

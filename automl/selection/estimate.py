@@ -49,7 +49,7 @@ def careful(gain: Difference | None, errors: float) -> tuple[float, float, float
 
     Args:
         gain: what rows have shown; None is nothing.
-        errors: 1 less the score of one of them.
+        errors: 1 less the score of one of them, as far as several can correct it.
 
     Source: Efron and Morris (1973), Stein's estimation rule and its competitors.
     """

@@ -89,7 +89,7 @@ class Search:
 
     @property
     def _nearly_ready(self) -> bool:
-        """Whether the last steps were begun in time: without them all training since the first fold was in vain."""
+        """Whether the last steps were begun in time: what is shipped would else be made of a single fold's model."""
         return self._finals is not None and self._finals.open and not self._budget.overdue
 
     @property
