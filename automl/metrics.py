@@ -6,7 +6,7 @@ one formula serves a single score and, with leading axes, the thousands of score
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
@@ -80,6 +80,22 @@ def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 def _metric(name: str, labels: np.ndarray, predictions: np.ndarray) -> float:
     return float(FORMULAS[name](count(labels, predictions)))
+
+
+def by_label(labels: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall and F1 of each label, and the rows that have it; 0 where there is nothing to divide by.
+
+    Args:
+        labels, predictions: [rows], ids of `names`.
+    """
+    size = len(names)
+    counts = count(np.append(labels, size), np.append(predictions, size))  # one more, so that every label has a place
+    below = {"precision": counts.predicted, "recall": counts.given, "f1": (counts.predicted + counts.given) / 2}
+    shares = {what: _ratio(counts.hits, rows, empty=0.0) for what, rows in below.items()}
+    return {
+        name: {**{what: float(share[label]) for what, share in shares.items()}, "rows": int(counts.given[label])}
+        for label, name in enumerate(names)
+    }
 
 
 def digits(rows: int | None) -> int:

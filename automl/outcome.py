@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -16,7 +16,7 @@ from automl.export.card import write_card
 from automl.export.folder import write_folder
 from automl.export.original import Original, probabilities
 from automl.learning_curve import Share, kept_errors
-from automl.metrics import METRICS, SCORES
+from automl.metrics import METRICS, SCORES, by_label
 from automl.models.checkpoint import licence, load_tokenizer
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
@@ -79,14 +79,15 @@ def finish(
     progress.emit(Notice("info", f"expected on unseen data: {prepared.kind.metric} {_expected(verdict)}"))
     audited = _write_audit(verdict, prepared)
     backbone, model = shipped.backbone, build(shipped, study, prepared)
-    test = _test_score(study, model, shipped, prepared, progress)
+    test = _tested_once(study, model, shipped, prepared, progress)
     kept = original(study, shipped.winner, prepared) if prepared.request.keep_original else None
     progress.emit(PhaseStarted("testing the baselines"))
     result = {
         **_about(study, prepared, backbone),
         **_found(shipped, verdict, simple, prepared),
-        "test": asdict(test),
-        "test_reads": study.facts[TEST]["reads"],
+        "test": test["score"],
+        "test_reads": test["reads"],
+        "by_label": test["by_label"],
         "baselines": _tested(study, simple, verdict, prepared),
         "original": None if kept is None else _original_facts(study, kept, prepared),
         "trials": _ends(trials),
@@ -205,26 +206,28 @@ def _write_audit(verdict: Verdict, prepared: Prepared) -> int:
     return int((~np.isnan(probabilities).any(axis=1)).sum())
 
 
-def _test_score(study: Study, model: Any, shipped: Shipped, prepared: Prepared, progress: Progress) -> Score:
-    """The shipped model's score on the locked split, recorded: resuming does not read it again for the same model."""
+def _tested_once(
+    study: Study, model: Any, shipped: Shipped, prepared: Prepared, progress: Progress
+) -> Mapping[str, Any]:
+    """What the shipped model does on the locked split, recorded: resuming does not read it again for the same model."""
     from automl.training.loop import predict_logits
 
-    recorded = study.facts.get(TEST)
+    recorded: Mapping[str, Any] | None = study.facts.get(TEST)
     if recorded is not None and recorded["checkpoint_sha256"] == shipped.sha256:
-        return Score(**recorded["score"])
+        return recorded
     progress.emit(PhaseStarted("reading the test split, once for this model"))
     tokenizer = load_tokenizer(shipped.backbone.checkpoint)
     rows = prepared.splits.test
     encoded = encode(tokenizer, rows.inputs, rows.labels, shipped.backbone.max_length)
     predictions = prepared.kind.predict(predict_logits(model, encoded, tokenizer.pad_token_id))
-    score = _score(prepared.kind.metric, rows, predictions)
     fact = {
-        "score": asdict(score),
+        "score": asdict(_score(prepared.kind.metric, rows, predictions)),
+        "by_label": by_label(rows.labels, predictions, prepared.splits.label_names),
         "checkpoint_sha256": shipped.sha256,
         "reads": 1 + (recorded["reads"] if recorded else 0),
     }
     study.record(TEST, fact)
-    return score
+    return fact
 
 
 def _original_facts(study: Study, kept: Original, prepared: Prepared) -> dict[str, Any]:

@@ -8,19 +8,20 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from automl.errors import OutputError
 from automl.metrics import LOWEST
 from automl.prepare import RUNS, Prepared, describe_data, versions
-from automl.progress import Notice, PhaseStarted, Progress, StudyStarted
-from automl.records import State
-from automl.selection import best_trial
+from automl.progress import Notice, PhaseStarted, Progress, Standing, StudyStarted
+from automl.records import State, Trial
 from automl.selection.rows import FOLDER, ROWS, write_rows
+from automl.spaces import BoundSpace
 from automl.study import Study, open_study, readable_url
 from automl.study.heart import Heart
 
@@ -140,7 +141,6 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
         setup = worker_setup(prepared, study, progress, "cuda" if gpus else "cpu")
         plan.count_workers(resources.workers or 1)
         ended = [trial for trial in study.trials() if trial.state is not State.WAITING]
-        best = best_trial(ended)
         progress.emit(
             StudyStarted(
                 study=study.name,
@@ -153,10 +153,23 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
                 workers=resources.workers or 1,
                 storage=readable_url(prepared.storage),
                 time_limit=request.time_limit,
-                best=best.value if best else None,
+                standings=_standings(ended, prepared.space),
             )
         )
         ray_bridge.run(plan, setup, resources)
+
+
+def _standings(ended: Sequence[Trial], space: BoundSpace) -> tuple[Standing, ...]:
+    """How far the configurations had come that are complete somewhere."""
+    from automl.tuning.configurations import configurations
+
+    found = []
+    for one in configurations(ended):
+        values = [trial.value for trial in one.trials.values() if trial.state is State.COMPLETE]
+        told = [value for value in values if value is not None]
+        if told:
+            found.append(Standing(one.number, space.told(one.params), len(told), fmean(told)))
+    return tuple(found)
 
 
 def _record_facts(study: Study, prepared: Prepared) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from automl import __version__
 from automl.backbones import Backbone, find_backbones
-from automl.data.imbalance import imbalance
+from automl.data.imbalance import imbalance, scarce
 from automl.data.splits import Choices, make_splits
 from automl.errors import UsageError
 from automl.metrics import LOWEST
@@ -264,11 +264,21 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
             f"{splits.n_folds}-fold cross-validation over all {held_out} labelled rows"
             if splits.n_folds > 1
             else f"{held_out} of the labelled rows, held out from training"
-        ),
+        )
+        + _kept_together(splits, prepared.request.group_column),
         "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
         "dropped": dict(splits.dropped),
         "imbalance": imbalance(splits.labelled.labels, len(names)).sentence(names),
+        "scarce": scarce({name: rows.labels for name, rows in parts.items()}, names),
     }
+
+
+def _kept_together(splits: Splits, column: str | None) -> str:
+    if splits.labelled.groups is None:
+        return ""
+    sizes = np.unique(splits.labelled.groups, return_counts=True)[1]
+    together, alone = int((sizes > 1).sum()), int((sizes == 1).sum())
+    return f"; rows of one {column!r} stay together: {together} groups, and {alone} rows by themselves"
 
 
 def versions() -> dict[str, str]:

@@ -11,6 +11,8 @@ from automl.export.card import taken_from_others
 from automl.params import short, told
 from automl.prepare import Prepared, describe_data
 
+HARDEST = 3  # labels that are named
+
 
 def result_text(result: Mapping[str, Any]) -> str:
     """What the search found, what it is worth, where it is and what to do next."""
@@ -42,8 +44,7 @@ def result_text(result: Mapping[str, Any]) -> str:
     lines += [f"Shipped: {result['shipped']}.", _audit(result)]
     if taken := taken_from_others(result):
         lines.append(f"Tried first: {taken}.")
-    if result["data"]["imbalance"]:
-        lines.append(f"{result['data']['imbalance']} Accuracy can hide that the rare labels are missed.")
+    lines += _labels(result)
     ended = sum(trials.values())
     if ended < result["budget"]:
         if result["interrupted"]:
@@ -75,8 +76,9 @@ def plan_text(prepared: Prepared) -> str:
             f"  {name:<11}{data['rows'][name]:>6} rows: " + ", ".join(f"{label} {n}" for label, n in counts.items())
             for name, counts in data["labels"].items()
         ),
-        *([f"  {data['imbalance']}"] if data["imbalance"] else []),
+        *(f"  {data[word]}" for word in ("imbalance", "scarce") if data[word]),
         *(f"  dropped    {count:>6} rows: {reason}" for reason, count in data["dropped"].items()),
+        f"Compared  {data['compared']}",
         *(
             f"Model     {one.checkpoint.name} ({one.checkpoint.source}), {one.depth} layers, "
             f"up to {one.max_length} tokens"
@@ -110,6 +112,17 @@ def _audit(result: Mapping[str, Any]) -> str:
     judged = result["audited_rows"]
     of = "" if judged == labelled else f" (the labels of {judged} of {labelled} rows: the models had seen the others)"
     return f"Rows worth a second look: {result['audit']}{of}"
+
+
+def _labels(result: Mapping[str, Any]) -> list[str]:
+    """What one number for all labels hides."""
+    data, found = result["data"], result["by_label"]
+    lines = [data[word] for word in ("imbalance", "scarce") if data[word]]
+    if lines or len(found) > 2:
+        hardest = sorted(found, key=lambda name: found[name]["f1"])[:HARDEST]
+        told = (f"{name} {found[name]['f1']:.2f} ({found[name]['rows']} rows)" for name in hardest)
+        lines.append(f"Labels with the lowest F1 on the test rows: {', '.join(told)}")
+    return lines
 
 
 def _named(what: str, names: Sequence[str]) -> list[str]:

@@ -49,15 +49,15 @@ def command(
         str | None,
         typer.Option(
             help="What models are chosen by: accuracy, macro_f1 (every label counts the same) or matthews. "
-            "(default: accuracy)",
+            "(default: accuracy; of some named tasks another)",
             rich_help_panel=SEARCH,
         ),
     ] = None,
     group_column: Annotated[
         str | None,
         typer.Option(
-            help="Column whose equal values belong together, such as an author: never parted between training and "
-            "held-out rows.",
+            help="Column whose equal values belong together, such as an author: never parted between training, "
+            "held-out and test rows. A row without a value stands alone.",
             rich_help_panel=DATA,
         ),
     ] = None,
@@ -79,15 +79,22 @@ def command(
             rich_help_panel=DATA,
         ),
     ] = None,
-    max_length: Annotated[int, typer.Option(min=8, help="Tokens of a text that are read.", rich_help_panel=DATA)] = 128,
-    stand_in: Annotated[
-        bool,
+    max_length: Annotated[
+        int,
         typer.Option(
-            "--stand-in/--no-stand-in",
-            help="Let film reviews stand in where SST-2 cannot be had.",
+            min=8,
+            help="Tokens of a text that are read, at most what the encoder can; time grows with them.",
             rich_help_panel=DATA,
         ),
-    ] = True,
+    ] = 128,
+    no_stand_in: Annotated[
+        bool,
+        typer.Option(
+            "--no-stand-in",
+            help="Refuse where SST-2 cannot be had; else film reviews stand in for it, and it is said.",
+            rich_help_panel=DATA,
+        ),
+    ] = False,
     offline: Annotated[
         bool, typer.Option("--offline", help="Use no network; only paths and caches.", rich_help_panel=DATA)
     ] = False,
@@ -119,7 +126,12 @@ def command(
         ),
     ] = "sentence-transformers/all-MiniLM-L6-v2",
     search_space: Annotated[
-        str, typer.Option(help="A preset, or the path of a YAML file.", rich_help_panel=SEARCH)
+        str,
+        typer.Option(
+            help="The path of a YAML file, or a preset: default, fast, few_shot, stable, thorough, features, "
+            "contrastive, adapters, recipes, imbalanced, text.",
+            rich_help_panel=SEARCH,
+        ),
     ] = "default",
     time_limit: Annotated[
         float | None, typer.Option(min=1, help="Seconds for everything. (default: none)", rich_help_panel=SEARCH)
@@ -230,7 +242,7 @@ def command(
         output=output,
         keep_original=keep_original,
         offline=offline,
-        stand_in=stand_in,
+        stand_in=not no_stand_in,
         command=_typed(sys.argv[1:]),
     )
     raise typer.Exit(_run(request, as_json=as_json, dry_run=dry_run))

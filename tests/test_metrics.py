@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest
-from sklearn.metrics import accuracy_score, f1_score, log_loss, matthews_corrcoef
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    log_loss,
+    matthews_corrcoef,
+    precision_recall_fscore_support,
+)
 
-from automl.metrics import FORMULAS, LOWEST, METRICS, SCORES, Counts, row_losses, wilson_interval
+from automl.metrics import FORMULAS, LOWEST, METRICS, SCORES, Counts, by_label, row_losses, wilson_interval
 
 REFERENCES = {
     "accuracy": accuracy_score,
@@ -97,3 +103,12 @@ def test_rows_that_belong_together_have_the_interval_of_their_groups(name: str) 
     apart, together = SCORES[name](labels, predictions), SCORES[name](labels, predictions, groups)
     assert together.value == apart.value
     assert together.high - together.low == pytest.approx(10**0.5 * (apart.high - apart.low), rel=0.2)
+
+
+def test_each_label_has_scikit_learns_figures() -> None:
+    rng, names = np.random.default_rng(0), ["a", "b", "c", "no row has it"]
+    labels, predictions = rng.integers(3, size=(2, 60))
+    found = by_label(labels, predictions, names)
+    expected = precision_recall_fscore_support(labels, predictions, labels=range(4), zero_division=0)
+    for place, what in enumerate(("precision", "recall", "f1", "rows")):
+        assert [found[name][what] for name in names] == pytest.approx(list(expected[place])), what

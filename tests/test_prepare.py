@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -157,6 +158,19 @@ def test_a_technique_that_so_few_rows_are_not_enough_for_is_left_out_and_that_is
     assert [arm.name for arm in found.space.arms] == ["few", "any"]
     assert found.left_out == ("many is not tried: it is for 5000 labelled rows and more",)
     assert "  many is not tried: it is for 5000 labelled rows and more" in plan_text(found).splitlines()
+
+
+def test_the_plan_tells_what_rows_are_compared_on_and_which_stay_together(
+    prepared: Callable[..., Prepared], tmp_path: Path
+) -> None:
+    assert "Compared  5-fold cross-validation over all 48 labelled rows" in plan_text(prepared("small")).splitlines()
+    people = [{**row, "author": f"{number // 2}" if number < 40 else ""} for number, row in enumerate(make_rows(60))]
+    grouped = prepared("small", task=str(write_csv(tmp_path / "people.csv", people)), group_column="author")
+    sizes = Counter(grouped.splits.labelled.groups.tolist()).values()
+    together, alone = sum(size == 2 for size in sizes), sum(size == 1 for size in sizes)
+    assert 2 * together + alone == len(grouped.splits.labelled)
+    (line,) = (line for line in plan_text(grouped).splitlines() if line.startswith("Compared"))
+    assert line.endswith(f"; rows of one 'author' stay together: {together} groups, and {alone} rows by themselves")
 
 
 @pytest.mark.parametrize(("target", "metric"), [(85.0, "accuracy"), (0.0, "macro_f1"), (-1.0, "matthews")])

@@ -23,6 +23,7 @@ from automl.progress import (
     Notice,
     PhaseStarted,
     ResultReady,
+    Standing,
     StudyStarted,
     Tally,
     TrialEnded,
@@ -46,9 +47,9 @@ PARAMS = {
 SHORT = "lr=2.1e-4 epochs=6 frozen=2 warmup=0.123 batch=16 aug=random_edits"
 
 
-def study(budget=10, done=0, resumed=0, workers=1, time_limit=None, best=None):
+def study(budget=10, done=0, resumed=0, workers=1, time_limit=None, standings=()):
     model, storage = "sentence-transformers/all-MiniLM-L6-v2", "sqlite:///study.db"
-    return StudyStarted("a1", "sst2", model, "macro_f1", budget, done, resumed, workers, storage, time_limit, best)
+    return StudyStarted("a1", "sst2", model, "macro_f1", budget, done, resumed, workers, storage, time_limit, standings)
 
 
 def ended(number, value=0.8, state=State.COMPLETE, seconds=10.0, error=None):
@@ -58,7 +59,7 @@ def ended(number, value=0.8, state=State.COMPLETE, seconds=10.0, error=None):
 def search():
     """The events of a small search, with things in them that break careless renderers."""
     yield PhaseStarted("training baselines")
-    yield study(budget=20, done=4, resumed=1, workers=2, best=0.7)
+    yield study(budget=20, done=4, resumed=1, workers=2, standings=(Standing(2, PARAMS, 1, 0.7),))
     for number in range(4, 12):
         yield TrialStarted(number, PARAMS)
         yield TrialReported(number, 3, 6, 0.81234)
@@ -93,11 +94,11 @@ def test_json_is_one_strict_object_a_line_on_stdout_only(capsys):
     assert objects[1] == {
         **{"event": "study_started", "study": "a1", "task": "sst2", "model": "sentence-transformers/all-MiniLM-L6-v2"},
         **{"metric": "macro_f1", "budget": 20, "done": 4, "resumed": 1, "workers": 2, "storage": "sqlite:///study.db"},
-        **{"time_limit": None, "best": 0.7},
+        **{"time_limit": None, "standings": [{"configuration": 2, "params": PARAMS, "trainings": 1, "mean": 0.7}]},
     }
     assert objects[4] == {
         **{"event": "trial_ended", "number": 4, "state": "COMPLETE", "value": 0.8 + 4 / 100, "seconds": 34.4},
-        **{"params": PARAMS, "error": None, "checkpoint": None},
+        **{"params": PARAMS, "error": None, "checkpoint": None, "configuration": None},
     }
     assert objects[-1] == {"event": "result", "value": 0.9}
 
@@ -149,9 +150,9 @@ def test_plain_lines_go_to_stderr_one_for_each_ended_trial(capsys):
     )
     trials = [line for line in lines if "| trial " in line]
     assert len(trials) == 7
-    assert trials[0] == f"5/20 | trial 4 | COMPLETE 0.8400 in 34s | best 0.8400, 4m18s left | {SHORT}"
-    assert trials[5].startswith("10/20 | trial 9 | PRUNED 0.8900 in 34s | best 0.8800, 2m52s left | ")
-    assert trials[6].startswith("11/20 | trial 10 | FAIL - in 3.2s | best 0.8800, ")
+    assert trials[0] == f"5/20 | trial 4 | COMPLETE 0.8400 in 34s | #4 leads with 0.8400, 4m18s left | {SHORT}"
+    assert trials[5].startswith("10/20 | trial 9 | PRUNED 0.8900 in 34s | #8 leads with 0.8800, 2m52s left | ")
+    assert trials[6].startswith("11/20 | trial 10 | FAIL - in 3.2s | #8 leads with 0.8800, ")
     assert trials[6].endswith(f"{SHORT} | error: [bold]out of memory [2J")
     assert lines[-1] == "warning: the [x] test split is small"
     assert len(lines) == 2 + 7 + 1
@@ -165,7 +166,7 @@ def test_plain_lines_count_what_running_trials_have_done(capsys, monkeypatch):
         lines.emit(event)
     now += 40
     lines.emit(ended(0, seconds=40))
-    assert "best 0.8000, 20s left" in capsys.readouterr().err  # of 2 x 40 s, 40 are done
+    assert "#0 leads with 0.8000, 20s left" in capsys.readouterr().err  # of 2 x 40 s, 40 are done
 
 
 def live(width, height=40):
@@ -199,7 +200,7 @@ def test_live_picture_fits_and_says_it_all(width):
     assert re.fullmatch(r" +#11  ━{4}─{4} 3/6 +0\.8123 +lr=2\.1e-4 epochs=6 .+", running)
     assert "starting" in next(line for line in lines if "#12" in line)
     assert "#10" not in picture
-    assert re.findall(r"(#\d+) +34s +(0\.\d+)", picture) == [(f"#{n}", f"0.8{n}00") for n in (8, 7, 6, 5, 4)]
+    assert re.findall(r"(#\d+) +1 time +(0\.\d+)", picture) == [(f"#{n}", f"0.8{n}00") for n in (8, 7, 6, 5, 4)]
     assert (SHORT in running) == (width == 120), "params are whole where there is room"
     assert "…" in next(line for line in lines if "#12" in line), "and cut, not wrapped, where there is none"
 
@@ -372,25 +373,33 @@ def test_remaining_time_is_never_more_than_the_limit_leaves():
     assert tally.remaining(70) == 0
 
 
-def test_best_so_far_is_of_complete_trials_with_a_value():
-    tally = Tally(study(best=0.5))
+def test_only_complete_trainings_with_a_value_count():
+    tally = Tally(study(standings=(Standing(7, PARAMS, 1, 0.5),)))
     seen = []
-    for value, state in [
-        (0.4, State.COMPLETE),
-        (0.9, State.PRUNED),
-        (math.nan, State.COMPLETE),
-        (None, State.FAIL),
-        (0.6, State.COMPLETE),
-        (math.nan, State.COMPLETE),
-        (0.55, State.COMPLETE),
+    for number, value, state in [
+        (0, 0.4, State.COMPLETE),
+        (1, 0.9, State.PRUNED),
+        (2, math.nan, State.COMPLETE),
+        (3, None, State.FAIL),
+        (4, 0.6, State.COMPLETE),
+        (5, math.nan, State.COMPLETE),
+        (6, 0.55, State.COMPLETE),
     ]:
-        tally.end(ended(0, value, state))
-        seen.append(tally.best)
+        tally.end(ended(number, value, state))
+        seen.append(tally.leaders(1)[0].mean)
     assert seen == [0.5, 0.5, 0.5, 0.5, 0.6, 0.6, 0.6]
     assert tally.counts == {State.COMPLETE: 5, State.PRUNED: 1, State.FAIL: 1}
     first = Tally(study())
     first.end(ended(0, math.nan))
-    assert first.best is None
+    assert first.leaders(5) == []
+
+
+def test_who_was_trained_on_more_folds_leads_a_lucky_one():
+    tally = Tally(study(standings=(Standing(0, PARAMS, 2, 0.7),)))
+    for number, configuration, value in [(1, None, 0.9), (2, None, 0.85), (3, 0, 0.76), (4, 2, 0.65), (5, 1, 0.4)]:
+        tally.end(replace(ended(number, value), configuration=configuration))
+    found = [(one.configuration, one.trainings, pytest.approx(one.mean)) for one in tally.leaders(5)]
+    assert found == [(0, 3, 0.72), (2, 2, 0.75), (1, 2, 0.65)]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,10 @@ def command(
     ] = DEFAULT_STORAGE,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8501,
     address: Annotated[
-        str, typer.Option(help="Address to listen on. There is no login: others than this machine only behind one.")
+        str,
+        typer.Option(
+            help="Address to listen on. There is no login: listen elsewhere only behind a proxy that has one."
+        ),
     ] = LOCAL,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser.")] = True,
 ) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 IMBALANCED_FROM = 3.0  # rows of the largest label over those of the smallest; below, weights change little
+SCARCE_BELOW = 5  # rows of a label: one right or wrong is a fifth of its recall and more
+MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,24 @@ def imbalance(labels: np.ndarray, n_labels: int) -> Imbalance:
     counts = np.bincount(labels, minlength=n_labels)
     largest, smallest = int(counts.argmax()), int(counts.argmin())
     return Imbalance(largest, int(counts[largest]), smallest, int(counts[smallest]))
+
+
+def scarce(rows: Mapping[str, np.ndarray], label_names: Sequence[str]) -> str | None:
+    """Which labels are too rare to say anything of, in one sentence; None where there is none.
+
+    Args:
+        rows: labels of the labelled rows and of the test rows, under the names that the sentence has for these.
+    """
+    counts = {part: np.bincount(labels, minlength=len(label_names)) for part, labels in rows.items()}
+    told = [
+        f"{name!r} (" + ", ".join(f"{count[label]} {part}" for part, count in counts.items()) + ")"
+        for label, name in enumerate(label_names)
+        if min(count[label] for count in counts.values()) < SCARCE_BELOW
+    ]
+    if not told:
+        return None
+    more = f" and {len(told) - MOST_NAMED} more" if len(told) > MOST_NAMED else ""
+    return f"Too few rows to tell how well they are found: {', '.join(told[:MOST_NAMED])}{more}."
 
 
 def label_weights(labels: np.ndarray, n_labels: int, how: Literal["none", "balanced", "sqrt_balanced"]) -> np.ndarray:

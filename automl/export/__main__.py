@@ -27,7 +27,9 @@ def command(
         str | None, typer.Option(help="Repository USER/NAME on the Hugging Face Hub, made if there is none.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Folder, empty or not there yet, in place of the Hub.")] = None,
-    private: Annotated[bool, typer.Option("--private", help="A new repository is for you alone.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="For you alone; an existing public repository is refused.")
+    ] = False,
     update: Annotated[
         bool, typer.Option("--update", help="Add a commit to a repository that has files already.")
     ] = False,

@@ -28,8 +28,8 @@ classify("some text", truncation=True)
 |---|---|---|
 {scores}
 
-Metric: {metric}. "Held out" is the mean over what was compared on; the choice was made by it, so it is too high a guess
-for new data. The {test_rows} test rows took no part in any choice.
+{labels_table}Metric: {metric}. "Held out" is the mean over what was compared on; the choice was made by it, so it is
+too high a guess for new data. The {test_rows} test rows took no part in any choice.
 
 ## How it was made
 
@@ -125,7 +125,7 @@ def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
         (name.replace("_", " "), entry["validation"], entry["test"]) for name, entry in result["baselines"].items()
     ]
     winner = result["winner"]
-    return metadata(result, where.rpartition("/")[2]) + TEMPLATE.format(
+    card = TEMPLATE.format(
         usage=usage(result, where),
         base_model=result["model"],
         task=result["task"],
@@ -135,6 +135,7 @@ def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
             f"| {name} | {validation:.3f} | {test['value']:.3f} ({test['low']:.3f} – {test['high']:.3f}) |"
             for name, validation, test in rows
         ),
+        labels_table=_labels_table(result.get("by_label")),
         metric=result["metric"],
         trials=sum(result["trials"].values()),
         source=result["data"]["source"],
@@ -159,6 +160,17 @@ def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
         max_length=result["max_length"],
         command=result["command"],
     )
+    return metadata(result, where.rpartition("/")[2]) + card
+
+
+def _labels_table(found: Mapping[str, Mapping[str, float]] | None) -> str:
+    if not found:  # of older studies
+        return ""
+    rows = "".join(
+        f"| `{name}` | {one['precision']:.2f} | {one['recall']:.2f} | {one['f1']:.2f} | {one['rows']} |\n"
+        for name, one in found.items()
+    )
+    return f"| label | precision | recall | F1 | test rows |\n|---|---|---|---|---|\n{rows}\n"
 
 
 def taken_from_others(result: Mapping[str, Any]) -> str:

@@ -10,13 +10,23 @@ from automl.records import State
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How far a configuration has come: its completed trainings, each on a fold or seed of its own, and their mean."""
+
+    configuration: int
+    params: Mapping[str, Any]
+    trainings: int
+    mean: float
+
+
+@dataclass(frozen=True)
 class StudyStarted:
     """The search begins, or goes on.
 
     Args:
         model: id or folder of the encoder; several are joined by commas.
         budget: trials that the whole study may end.
-        done: trials of the budget that had ended before; `best` is the best value among them (larger is better).
+        done: trials of the budget that had ended before; `standings` is how far these had come.
         resumed: trials that were cut off and are run again.
         workers: trials that can run at the same time, at least 1.
         time_limit: seconds from now on after which no trial starts, or None.
@@ -32,7 +42,7 @@ class StudyStarted:
     workers: int
     storage: str
     time_limit: float | None = None
-    best: float | None = None
+    standings: tuple[Standing, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,11 @@ class TrialReported:
 
 @dataclass(frozen=True)
 class TrialEnded:
-    """A trial is over. `error` is set for FAIL only; `checkpoint` is the folder of its weights where they were kept."""
+    """A trial is over. `error` is set for FAIL only; `checkpoint` is the folder of its weights where they were kept.
+
+    Args:
+        configuration: number of the trial that had these params first; None: this one.
+    """
 
     number: int
     state: State
@@ -64,6 +78,7 @@ class TrialEnded:
     params: Mapping[str, Any]
     error: str | None = None
     checkpoint: str | None = None
+    configuration: int | None = None
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,13 @@ def study_line(study: StudyStarted) -> str:
 def trial_line(trial: TrialEnded, tally: Tally, budget: int, left: float | None) -> str:
     """How a trial ended, in one line whose parts stand in the same order for every trial."""
     took = f"{trial.state.value} {text.score(trial.value)} in {text.duration(trial.seconds)}"
-    so_far = f"best {text.score(tally.best)}" + (f", {text.duration(left)} left" if left else "")
+    so_far = _leader(tally) + (f", {text.duration(left)} left" if left else "")
     error = f" | error: {trial.error}" if trial.error else ""
     return f"{tally.ended}/{budget} | trial {trial.number} | {took} | {so_far} | {text.params(trial.params)}{error}"
+
+
+def _leader(tally: Tally) -> str:
+    for one in tally.leaders(1):
+        times = f" over {one.trainings}" if one.trainings > 1 else ""
+        return f"#{one.configuration} leads with {text.score(one.mean)}{times}"
+    return "none is complete"

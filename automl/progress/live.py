@@ -13,7 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from automl.progress import text
-from automl.progress.events import Event, Notice, PhaseStarted, StudyStarted, TrialEnded, TrialReported, TrialStarted
+from automl.progress.events import (
+    Event,
+    Notice,
+    PhaseStarted,
+    Standing,
+    StudyStarted,
+    TrialEnded,
+    TrialReported,
+    TrialStarted,
+)
 from automl.progress.tally import Tally
 from automl.records import State
 
@@ -24,7 +33,7 @@ _STATES = ((State.COMPLETE, "complete", "green"), (State.PRUNED, "pruned", "yell
 
 
 class LiveTable:
-    """Draws the running trials, the best ended ones, counts and times, four times a second."""
+    """Draws the running trials, the configurations that lead, counts and times, four times a second."""
 
     def __init__(self, console: Console) -> None:
         """Draw on `console`. What others print to stderr meanwhile appears above; stdout is left alone."""
@@ -34,7 +43,6 @@ class LiveTable:
         self._study: StudyStarted | None = None
         self._tally: Tally | None = None
         self._running: dict[int, tuple[TrialStarted, TrialReported | None]] = {}
-        self._best: list[TrialEnded] = []
         self._phase = ""
         self._over = False
         self._live = Live(
@@ -83,9 +91,6 @@ class LiveTable:
                 self._running.pop(event.number, None)
                 if self._tally:
                     self._tally.end(event)
-                if event.state is State.COMPLETE and event.value is not None and event.value == event.value:  # not NaN
-                    best = [*self._best, event]
-                    self._best = sorted(best, key=lambda trial: (-(trial.value or 0.0), trial.number))[:SHOWN_BEST]
             case PhaseStarted():
                 self._phase = text.one_line(event.text)
 
@@ -102,8 +107,8 @@ class LiveTable:
                 parts += [Text(), _running_table(running[:rows])]
                 if len(running) > rows:
                     parts.append(Text(f"         and {len(running) - rows} more running", "dim"))
-            if self._best:
-                parts += [Text(), _best_table(self._best)]
+            if tally and (leaders := tally.leaders(SHOWN_BEST)):
+                parts += [Text(), _best_table(leaders)]
             if self._phase:
                 parts.append(_line(f"... {self._phase}", "cyan"))
         return Group(*parts)
@@ -162,11 +167,11 @@ def _running_table(running: list[tuple[TrialStarted, TrialReported | None]]) -> 
     return table
 
 
-def _best_table(best: list[TrialEnded]) -> Table:
-    table = _table("best", "took")
-    for rank, trial in enumerate(best):
-        took, value = text.duration(trial.seconds), text.score(trial.value)
+def _best_table(leaders: list[Standing]) -> Table:
+    table = _table("best", "trained")
+    for rank, one in enumerate(leaders):
+        times, value = f"{one.trainings} time{'s' if one.trainings > 1 else ''}", text.score(one.mean)
         table.add_row(
-            f"#{trial.number}", took, value, Text(text.params(trial.params)), style="" if rank else "bold green"
+            f"#{one.configuration}", times, value, Text(text.params(one.params)), style="" if rank else "bold green"
         )
     return table

@@ -1,11 +1,11 @@
-"""How far a search is: counts, the best value, and the time that is left."""
+"""How far a search is: counts, the configurations that lead, and the time that is left."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 
-from automl.progress.events import StudyStarted, TrialEnded
+from automl.progress.events import Standing, StudyStarted, TrialEnded
 from automl.records import State
 
 
@@ -18,7 +18,7 @@ class Tally:
         self._started: dict[int, float] = {}  # running trials
         self._seconds = 0.0
         self.counts: Counter[State] = Counter()
-        self.best: float | None = study.best
+        self._standings = {one.configuration: one for one in study.standings}
 
     @property
     def ended(self) -> int:
@@ -30,12 +30,23 @@ class Tally:
         self._started[number] = now
 
     def end(self, trial: TrialEnded) -> None:
-        """A trial is over. Only a finite value of a complete one can be the best."""
+        """A trial is over. Only a finite value of a complete one counts."""
         self._started.pop(trial.number, None)
         self._seconds += trial.seconds
         self.counts[trial.state] += 1
         if trial.state is State.COMPLETE and trial.value is not None and math.isfinite(trial.value):
-            self.best = trial.value if self.best is None else max(self.best, trial.value)
+            number = trial.number if trial.configuration is None else trial.configuration
+            before = self._standings.get(number, Standing(number, trial.params, 0, 0.0))
+            trainings = before.trainings + 1
+            mean = before.mean + (trial.value - before.mean) / trainings
+            self._standings[number] = Standing(number, before.params, trainings, mean)
+
+    def leaders(self, count: int) -> list[Standing]:
+        """The best configurations, as the search ranks them: who was trained on more folds and seeds comes first.
+
+        Values of different folds do not compare, so that the best of all of them would only be the luckiest.
+        """
+        return sorted(self._standings.values(), key=lambda one: (-one.trainings, -one.mean, one.configuration))[:count]
 
     def remaining(self, now: float) -> float | None:
         """Seconds until the budget or the time limit is used up; None until a trial has ended.

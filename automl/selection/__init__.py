@@ -1,7 +1,6 @@
 """What evidence of finished trials supports: the choice, the number to expect, what is no worse, the label audit."""
 
 from automl.selection.audit import Finding, audit, write_audit
-from automl.selection.best import best_trial
 from automl.selection.compare import Difference, differences
 from automl.selection.estimate import Estimate, careful, estimate
 from automl.selection.evidence import Evidence, gather
@@ -12,7 +11,6 @@ __all__ = [
     "Evidence",
     "Finding",
     "audit",
-    "best_trial",
     "careful",
     "differences",
     "estimate",

@@ -269,7 +269,16 @@ class Search:
         self._proposer.ended(trial)
         self._forget_states()
         self._progress.emit(
-            TrialEnded(number, state, trial.value, seconds, running.params, facts.get("error"), facts.get("checkpoint"))
+            TrialEnded(
+                number,
+                state,
+                trial.value,
+                seconds,
+                running.params,
+                facts.get("error"),
+                facts.get("checkpoint"),
+                running.configuration,
+            )
         )
         return trial
 

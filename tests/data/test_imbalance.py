@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from automl.data.imbalance import balanced_epoch, imbalance, label_weights
+from automl.data.imbalance import balanced_epoch, imbalance, label_weights, scarce
 
 LABELS = np.repeat([0, 1, 2], [80, 16, 4])
 some_labels = st.lists(st.integers(0, 5), min_size=1, max_size=200).map(np.array)
@@ -83,3 +83,13 @@ def test_a_label_without_rows_is_the_smallest() -> None:
     found = imbalance(np.array([0, 0, 1]), 3)
     assert (found.smallest, found.smallest_rows, found.ratio) == (2, 0, float("inf"))
     assert found.is_imbalanced
+
+
+def test_labels_with_too_few_rows_to_say_anything_of_are_named() -> None:
+    names = ["ham", "spam", "scam"]
+    labelled, test = np.repeat([0, 1, 2], [9, 5, 4]), np.repeat([0, 1, 2], [9, 5, 1])
+    sentence = scarce({"labelled": labelled, "test": test}, names)
+    assert sentence == "Too few rows to tell how well they are found: 'scam' (4 labelled, 1 test)."
+    assert scarce({"labelled": labelled, "test": labelled[:14]}, names[:2]) is None
+    many = [f"label {number}" for number in range(9)]
+    assert str(scarce({"test": np.arange(8)}, many)).endswith("'label 4' (1 test) and 4 more.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from automl.printout import result_text
 from tests.integration.conftest import Run, Workplace
 from tests.integration.test_search import predict
 from tests.tiny import make_rows
@@ -118,3 +119,7 @@ def test_rare_labels_are_told(workplace: Workplace) -> None:
     (workplace.folder / "rows.jsonl").write_text("\n".join(lines))
     run = workplace.run("--time-limit", 120, task="rows.jsonl", budget=2)
     assert "imbalanced" in run.result["data"]["imbalance"]
+    assert "'positive' (16 labelled, 4 test)" in run.result["data"]["scarce"]
+    positive = run.result["by_label"]["positive"]
+    assert positive["rows"] == 4
+    assert f"positive {positive['f1']:.2f} (4 rows)" in result_text(run.result)

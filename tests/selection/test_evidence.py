@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from automl.metrics import METRICS
-from automl.records import State, Trial
-from automl.selection import Evidence, best_trial, gather
+from automl.selection import Evidence, gather
 from tests.selection.studies import study
 
 
@@ -47,14 +46,3 @@ def test_one_that_said_nothing_is_not_counted() -> None:
     evidence = study(0, [0.8, 0.8])
     evidence.probabilities[1][:] = np.nan
     assert evidence.numbers == [0]
-
-
-def test_the_best_trial_is_complete_and_on_a_tie_the_earlier() -> None:
-    def trial(number: int, state: State, value: float | None) -> Trial:
-        return Trial(number, state, {}, value, {}, {})
-
-    trials = [trial(0, State.PRUNED, 0.9), trial(2, State.COMPLETE, 0.8), trial(1, State.COMPLETE, 0.8)]
-    best = best_trial(trials)
-    assert best is not None
-    assert best.number == 1
-    assert best_trial(trials[:1]) is None

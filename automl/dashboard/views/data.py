@@ -55,8 +55,8 @@ def _preflight(data: dict[str, Any]) -> None:
     cells[3].metric(t("Folds"), data["folds"])
     st.caption(f"{plain(data['source'])} · {t('fingerprint')} `{data['fingerprint'][:16]}`")
     st.markdown(t("Compared on: {what}", what=plain(data["compared"])))
-    if data.get("imbalance"):
-        st.warning(plain(data["imbalance"]))
+    for sentence in filter(None, (data.get("imbalance"), data.get("scarce"))):
+        st.warning(plain(sentence))
     if data.get("dropped"):
         st.subheader(t("Dropped before the search"))
         table(pd.DataFrame(data["dropped"].items(), columns=["reason", "rows"]), "dropped")

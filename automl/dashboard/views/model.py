@@ -60,6 +60,10 @@ def _what(study: StudyRecord, result: Mapping[str, Any]) -> None:
     axis = t("test {metric}, 95 % interval", metric=metric_of(study))
     figure(charts.intervals(found, axis), "baselines", t("Beside the baselines"))
     table(found.rename(columns={"value": "test"}), "baselines", places=places)
+    if result.get("by_label"):  # older studies have none
+        st.subheader(t("By label, on the test rows"))
+        each = pd.DataFrame.from_dict(result["by_label"], orient="index").rename_axis("label").reset_index()
+        table(each, "by label", places=2)
 
 
 @st.cache_resource(show_spinner=False, max_entries=2)
