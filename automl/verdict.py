@@ -87,11 +87,10 @@ def judge(
     evidence = gathered(found, policy, prepared)
     metric = prepared.kind.metric
     number = winner.number
-    repeats = max(1, evidence.complete_repeats(number))  # rows are compared that every one of them knows
     rivals: dict[str, np.ndarray] = dict(simple)
     for arm, rival in _best_of_arms(found, policy, prepared).items():
         if rival.number != number:
-            rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number][:repeats]
+            rivals[f"{arm or 'configuration'} (trial {rival.number})"] = evidence.probabilities[rival.number]
     seed = prepared.request.seed
     expected = estimate(evidence, metric, number, eligible=eligible, seed=seed)
     if kept is not None:
@@ -101,13 +100,12 @@ def judge(
     if teachers:
         errors = 1 - expected.value if teachers > 1 else 0.0  # a single one has no errors that others would correct
         expected = expected.moved(metric, *careful(gain, errors))
-    own = evidence.probabilities[number][:repeats]
     return Verdict(
         winner,
         evidence,
         evidence.score(number, metric),
         expected,
-        differences(evidence.labels, own, rivals, metric, groups=evidence.groups, seed=seed),
+        differences(evidence.labels, evidence.probabilities[number], rivals, metric, groups=evidence.groups, seed=seed),
     )
 
 

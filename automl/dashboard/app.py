@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from automl.dashboard.current import wanted_study
-from automl.dashboard.parts import guarded, language, storage_url, store, t
+from automl.dashboard.parts import choose, from_link, guarded, language, storage_url, store, t, to_link
 from automl.dashboard.words import LANGUAGES
 
 PAGES = {
@@ -39,22 +39,17 @@ def _sidebar() -> None:
         names = [one.name for one in store(storage_url()).studies()]
         chosen = wanted_study()
         if names:
-            place = names.index(chosen) if chosen in names else None if chosen else 0
-            picked = st.selectbox(t("Study"), names, index=place)
-            if picked is not None and picked != chosen:
-                for old in ("trial", "configurations", "technique", "params"):  # of another study
-                    st.query_params.pop(old, None)
+            known = chosen if chosen in names else None if chosen else names[0]
+            picked = st.selectbox(t("Study"), names, key=from_link("study", known), on_change=_another_study)
             if picked is not None:
                 st.query_params["study"] = st.session_state["study"] = picked  # a click in the menu empties the link
-        spoken = st.selectbox(
-            t("Language"),
-            list(LANGUAGES),
-            index=list(LANGUAGES).index(language()),
-            format_func=LANGUAGES.__getitem__,
-        )
-        if spoken != language():
-            st.query_params["lang"] = spoken
-            st.rerun()
+        choose(t("Language"), list(LANGUAGES), "lang", language(), format_func=LANGUAGES.__getitem__)
+
+
+def _another_study() -> None:
+    for old in ("trial", "configurations", "technique", "params"):  # of the one before
+        st.query_params.pop(old, None)
+    to_link("study")
 
 
 main()

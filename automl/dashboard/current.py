@@ -71,7 +71,7 @@ def why_no_result(study: StudyRecord) -> str:
         case StudyState.FAILED:
             return t("This search failed: {error}", error=plain(last_error(study) or "?"))
         case StudyState.CUT_OFF if command:
-            return t("This search was cut off; the same command goes on: {command}", command=f"`{command}`")
+            return t("This search was cut off; the same command goes on: {command}", command=plain(command))
         case _ if not study.is_search:
             return t("This study was recorded by another tool: it has no model, no texts and no estimate.")
         case _:

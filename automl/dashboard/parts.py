@@ -76,40 +76,76 @@ def link(url_path: str, label: str, **query: Any) -> None:
     st.page_link(pages[url_path], label=plain(label), query_params=wanted)
 
 
+def from_link(key: str, value: Any) -> str:
+    """The key of a widget that shows what the link says; `to_link` writes there what the user picks.
+
+    So the link alone decides. A widget without a key would be another one as soon as its default changes, and lose the
+    next click.
+    """
+    own = f"choice {key}"
+    st.session_state[own] = value
+    return own
+
+
+def to_link(key: str) -> None:
+    """What the user has just picked, into the link: called before the page is drawn again."""
+    chosen = st.session_state[f"choice {key}"]
+    _keep(key, chosen if isinstance(chosen, list) else [chosen])
+
+
+def _keep(key: str, chosen: Sequence[Any]) -> None:
+    told = [str(one) for one in chosen] or [""]  # an empty one says that nothing is picked
+    if st.query_params.get_all(key) != told:
+        st.query_params[key] = told
+
+
+def _linked(key: str, options: Sequence[Any]) -> list[Any]:
+    by_text = {str(one): one for one in options}
+    return [by_text[text] for text in st.query_params.get_all(key) if text in by_text]
+
+
 def choose(label: str, options: Sequence[Any], key: str, default: Any = None, **more: Any) -> Any:
-    """A choice that the link keeps, so that who gets the link sees the same; each study has its own."""
-    known = st.query_params.get(key)
-    wanted = next((one for one in options if str(one) == known), default if default in options else None)
-    place = options.index(wanted) if wanted is not None else 0
-    own = f"choice {key} {st.query_params.get('study')}"
-    chosen = st.selectbox(label, options, index=place if options else None, key=own, **more)
-    if chosen is not None and str(chosen) != known:
-        st.query_params[key] = str(chosen)
+    """A choice that the link keeps, so that who gets the link sees the same; None where there are no options."""
+    first = default if default in options else next(iter(options), None)
+    wanted = next(iter(_linked(key, options)), first)
+    chosen = st.selectbox(label, options, key=from_link(key, wanted), on_change=to_link, args=(key,), **more)
+    if chosen is not None:
+        _keep(key, [chosen])
     return chosen
 
 
-def choose_several(label: str, options: Sequence[Any], key: str, default: Sequence[Any], **more: Any) -> list[Any]:
-    """Likewise, of any number."""
-    known = st.query_params.get_all(key)
-    wanted = [one for name in known for one in options if str(one) == name]
-    picked = st.multiselect(label, options, default=wanted or list(default), **more)
-    if list(map(str, picked)) != known:
-        st.query_params[key] = [str(one) for one in picked]
+def choose_several(
+    label: str, options: Sequence[Any], key: str, default: Sequence[Any], *, most: int | None = None, **more: Any
+) -> list[Any]:
+    """Likewise, of any number or at most so many; where the user picks nothing, nothing."""
+    emptied = st.query_params.get_all(key) == [""]
+    wanted = [] if emptied else (_linked(key, options) or list(default))[:most]
+    own = from_link(key, wanted)
+    picked = st.multiselect(label, options, key=own, on_change=to_link, args=(key,), max_selections=most, **more)
+    _keep(key, picked)
     return list(picked)
+
+
+def slide(label: str, options: Sequence[Any], key: str, default: Any) -> Any:
+    """Likewise, one of many numbers."""
+    wanted = next(iter(_linked(key, options)), default)
+    chosen = st.select_slider(label, options, key=from_link(key, wanted), on_change=to_link, args=(key,))
+    _keep(key, [chosen])
+    return chosen
 
 
 def view(views: Mapping[str, str], key: str = "view", label: str = "View") -> str:
     """Which of few ways to see something, by its name in the link; `views` are names and titles."""
-    known = st.query_params.get(key)
+    wanted = next(iter(_linked(key, list(views))), next(iter(views)))
     chosen = st.segmented_control(
         t(label),
         list(views),
-        default=known if known in views else next(iter(views)),
+        key=from_link(key, wanted),
+        on_change=to_link,
+        args=(key,),
         format_func=lambda name: t(views[name]),
         label_visibility="collapsed",
         required=True,
     )
-    name = str(chosen)
-    if name != known:
-        st.query_params[key] = name
-    return name
+    _keep(key, [chosen])
+    return str(chosen)

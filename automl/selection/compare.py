@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from automl.errors import DataError
+from automl.records import Score
 from automl.selection.evidence import predicted
 from automl.selection.weighted import draw_weights, weighted_scores
 
@@ -47,7 +48,8 @@ def differences(
     """Paired bootstrap over rows: both are scored on the same drawn rows, and the interval is one of percentiles.
 
     Each prediction is [rows] or [repeats, rows] of label ids, -1 where unknown, or probabilities (floating-point) of
-    [rows, labels] or [repeats, rows, labels], NaN where unknown; with repeats, the mean of their scores is compared.
+    [rows, labels] or [repeats, rows, labels], NaN where unknown. With repeats, the mean of their scores is compared, of
+    those that have most rows: what was begun on a further seed does not take the rows away that it has not come to.
     Others that share no row with the winner are left out.
 
     Args:
@@ -64,6 +66,24 @@ def differences(
     return [difference for difference in compared if difference is not None]
 
 
+def scored(
+    labels: np.ndarray,
+    said: np.ndarray,
+    metric: str,
+    *,
+    groups: np.ndarray | None = None,
+    confidence: float = 0.95,
+    samples: int = 2000,
+    seed: int = 0,
+) -> Score:
+    """One side's own score with its interval by the same bootstrap; arguments as in `differences`."""
+    side = _label_ids(labels, "it", said)
+    known = np.asarray((side >= 0).all(axis=0))
+    value, *sampled = _scores(labels, side, known, metric, draw_weights(len(labels), samples, seed, groups))
+    low, high = _percentiles(value, sampled, confidence)
+    return Score(value, low, high, int(known.sum()))
+
+
 def _difference(
     labels: np.ndarray,
     winner: np.ndarray,
@@ -77,21 +97,31 @@ def _difference(
     known = np.logical_and.reduce([(side >= 0).all(axis=0) for side in sides])  # [rows]
     if not known.any():
         return None
-    drawn = np.concatenate([np.ones((1, len(labels)), np.float32), weights])  # the first is what was observed
-    scores = [
-        weighted_scores(metric, labels, side[None], np.broadcast_to(known, side.shape), drawn)[:, 0] for side in sides
-    ]
+    scores = [_scores(labels, side, known, metric, weights) for side in sides]
     value, *sampled = scores[0] - scores[1]
+    low, high = _percentiles(value, sampled, confidence)
+    return Difference(name, float(value), low, high, int(known.sum()))
+
+
+def _scores(labels: np.ndarray, side: np.ndarray, known: np.ndarray, metric: str, weights: np.ndarray) -> np.ndarray:
+    """The mean of its repeats' scores as observed, and under each weighting: [1 + samples]."""
+    drawn = np.concatenate([np.ones((1, len(labels)), np.float32), weights])
+    found: np.ndarray = weighted_scores(metric, labels, side[None], np.broadcast_to(known, side.shape), drawn)[:, 0]
+    return found
+
+
+def _percentiles(value: float, sampled: Sequence[float], confidence: float) -> tuple[float, float]:
     low, high = np.nanpercentile(sampled, [50 * (1 - confidence), 50 * (1 + confidence)])
-    return Difference(name, float(value), float(min(low, value)), float(max(high, value)), int(known.sum()))
+    return float(min(low, value)), float(max(high, value))
 
 
 def _label_ids(labels: np.ndarray, name: str, said: np.ndarray) -> np.ndarray:
-    """Label ids, [repeats, rows]."""
+    """Label ids, [repeats, rows], of the repeats that have most of them."""
     ids = predicted(said) if np.issubdtype(said.dtype, np.floating) else said
     ids = ids[None] if ids.ndim == 1 else ids
     if ids.ndim != 2 or ids.shape[1] != len(labels):
         raise DataError(
             f"predictions of {name} have the shape {said.shape}; there are {len(labels)} labels; predict each row once"
         )
-    return ids
+    answered = (ids >= 0).sum(axis=1)
+    return np.asarray(ids[answered == answered.max(initial=0)])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,12 +19,17 @@ ROWS = "rows.jsonl"  # in that folder
 
 @dataclass(frozen=True)
 class LabelledRows:
-    """Every labelled row in its order. The fold holds it out; below 0 none does."""
+    """Every labelled row in its order. The fold holds it out; below 0 none does.
+
+    `places` are where the user has it: the row of its table, from 0. Older studies do not tell these, nor groups.
+    """
 
     texts: Sequence[str]
     labels: np.ndarray  # [rows] ids
     folds: np.ndarray  # [rows]
     label_names: Sequence[str]
+    groups: np.ndarray | None = None  # [rows]: of rows that belong together
+    places: np.ndarray | None = None  # [rows]
 
     @property
     def held_out(self) -> np.ndarray:
@@ -38,8 +44,14 @@ def write_rows(path: Path, splits: Splits) -> None:
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
         file.write(json.dumps({"labels": list(splits.label_names)}, ensure_ascii=False) + "\n")
-        for text, label, fold in zip(splits.labelled.inputs, splits.labelled.labels, splits.folds, strict=True):
-            file.write(json.dumps({"text": text, "label": int(label), "fold": int(fold)}, ensure_ascii=False) + "\n")
+        labelled = splits.labelled
+        columns = {"text": labelled.inputs, "label": labelled.labels.tolist(), "fold": splits.folds.tolist()}
+        if labelled.groups is not None:
+            columns["group"] = labelled.groups.tolist()
+        if labelled.origins is not None:
+            columns["row"] = labelled.origins[:, 1].tolist()
+        for row in zip(*columns.values(), strict=True):
+            file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
     part.replace(path)
 
 
@@ -53,8 +65,14 @@ def read_rows(path: Path) -> LabelledRows:
             np.array([row["label"] for row in rows], dtype=np.int64),
             np.array([row["fold"] for row in rows], dtype=np.int64),
             [str(name) for name in head["labels"]],
+            _column(rows, "group"),
+            _column(rows, "row"),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"{path} cannot be read ({error}); it lies where the search ran: open the dashboard there"
         ) from None
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> np.ndarray | None:
+    return np.array([row[name] for row in rows], dtype=np.int64) if rows and name in rows[0] else None

@@ -36,7 +36,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     import streamlit as st
     from streamlit.testing.v1 import AppTest
 
-    def opens(url: str, page: str = "studies", **query: str) -> AppTest:
+    def opens(url: str, page: str = "studies", **query: Any) -> AppTest:
         monkeypatch.setenv("AUTOML_STORAGE", url)
         st.cache_resource.clear()
         app = AppTest.from_file(str(APP), default_timeout=60)

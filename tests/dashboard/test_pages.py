@@ -162,6 +162,50 @@ def test_a_note_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:
     assert opened(url, "study", study="one").text_area[0].value == "the best so far"
 
 
+def test_one_choice_after_another_is_followed_and_kept_in_the_link(opened: Open, stages: str) -> None:
+    app = opened(stages, "study", study="running")
+    for name in ("best", "space", "work", "now", "best"):
+        app.segmented_control[0].set_value(name).run()
+        fine(app)
+        assert (app.segmented_control[0].value, app.query_params["view"]) == (name, name)
+    for name in ("one", "failed", "running", "cut-off"):
+        app.sidebar.selectbox[0].set_value(name).run()
+        assert (app.title[0].value, app.query_params["study"]) == (name.replace("-", "\\-"), name)
+    for name in ("zh", "en", "zh"):
+        app.sidebar.selectbox[1].set_value(name).run()
+        assert app.query_params["lang"] == name
+
+
+def test_several_are_picked_one_after_another_and_none_stays_none(opened: Open, stages: str) -> None:
+    app = opened(stages, "compare", study="running")
+    every = app.multiselect[0].options
+    assert len(every) == 2
+    assert app.query_params["configurations"] == ["1", "0"]
+    for picked in ([1], [], [0], [0, 1], [1]):
+        app.multiselect[0].set_value(picked).run()
+        assert not app.exception
+        assert app.multiselect[0].value == picked
+        app.run()
+        assert app.multiselect[0].value == picked, "and it stays so"
+
+
+def test_a_trial_is_chosen_after_another(opened: Open, stages: str) -> None:
+    app = opened(stages, "trial", study="running")
+    for number in (3, 0, 2, 1):
+        app.main.selectbox[0].set_value(number).run()
+        assert (app.main.selectbox[0].value, app.query_params["trial"]) == (number, str(number))
+
+
+def test_a_link_that_names_too_much_or_what_is_not_there_is_read_as_far_as_it_goes(opened: Open, large: str) -> None:
+    names = ["full.learning_rate", "full.layerwise_lr_decay"]
+    app = opened(large, "study", view="space", technique="full", params=[*(name[5:] for name in names), "arm", "x"])
+    fine(app)
+    assert len(app.multiselect[0].value) == 2
+    app = opened(large, "study", view="nowhere", technique="x", trial="minus one")
+    fine(app)
+    assert app.segmented_control[0].value == "now"
+
+
 @pytest.mark.integration
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)

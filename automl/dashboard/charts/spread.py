@@ -11,23 +11,32 @@ import plotly.graph_objects as go
 from automl.dashboard.charts.look import BLUE, GREY, ORANGE, PALETTE, drawn
 from automl.records import State
 
+MARKS = {
+    State.COMPLETE: (BLUE, "circle"),
+    State.PRUNED: (ORANGE, "x"),
+    State.RUNNING: (BLUE, "circle-open"),
+    State.FAIL: (GREY, "x-open"),
+}
+
 
 def seeds(table: pd.DataFrame, metric: str, order: Sequence[int]) -> go.Figure:
-    """Each configuration's trainings on their folds and seeds; a cross is one that was stopped, at its last value.
+    """Each configuration's trainings on their folds and seeds; one that did not end has its last value.
 
     Args:
         order: of the configurations, from left to right.
     """
     figure = go.Figure()
-    for name, colour, symbol, cut in (("complete", BLUE, "circle", False), ("pruned", ORANGE, "x", True)):
-        group = table[(table["state"] == State.PRUNED.value) == cut]
+    for state, (colour, symbol) in MARKS.items():
+        group = table[table["state"] == state.value]
+        if group.empty:
+            continue
         figure.add_scatter(
             x=_trial_names(group["configuration"]),
             y=group["value"],
             text=[f"fold {fold}, seed {seed}" for fold, seed in zip(group["fold"], group["seed"], strict=True)],
             mode="markers",
             marker={"color": colour, "symbol": symbol, "size": 9, "opacity": 0.7},
-            name=name,
+            name=state.value.lower(),
         )
     means = table[table["state"] == State.COMPLETE.value].groupby("configuration")["value"].mean()
     figure.add_scatter(

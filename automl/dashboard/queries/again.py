@@ -12,6 +12,8 @@ from automl.study.reader import StudyRecord
 
 REPLACED = ("--budget", "--time-limit", "--target", "--search-space", "--study-name", "--output")  # each has a value
 
+MOST_NAMED = 100  # characters of a study's name
+
 
 def as_space(trial: Trial) -> str | None:
     """A search space that holds this trial's configuration alone, as YAML; None where it was not recorded whole."""
@@ -37,5 +39,6 @@ def again_command(study: StudyRecord, trial: Trial) -> str | None:
                 next(rest, None)
         elif option != "--warm-start":
             kept.append(word)
-    kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", f"trial-{trial.number}"]
+    name = f"{study.name}-trial-{trial.number}"[-MOST_NAMED:].lstrip("._-")  # one of its own in the same database
+    kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", name]
     return shlex.join(kept + (["--model", str(model)] if model else []))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from automl.dashboard.queries.params import params_of, plain_name, technique_of
-from automl.dashboard.queries.trials import RECENT, trials_table
+from automl.dashboard.queries.trials import RECENT, trainings, trials_table
 from automl.records import State
 from automl.spaces.bound import ARM
 from automl.study.reader import StudyRecord
@@ -43,10 +43,8 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
     trials = trials_table(study)
     if trials.empty:
         return pd.DataFrame(columns=CONFIGURATION_COLUMNS)
-    groups = trials.groupby("configuration")
-    complete = trials[trials["state"] == State.COMPLETE.value].drop_duplicates(
-        ["configuration", "fold", "seed"], keep="last"
-    )
+    last = trainings(trials)
+    groups, complete = last.groupby("configuration"), last[last["state"] == State.COMPLETE.value]
     values = complete.astype({"value": float}).groupby("configuration")["value"]
     table = pd.DataFrame(
         {
@@ -55,7 +53,7 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
             "spread": values.std(ddof=1),
             "complete": values.size(),
             "trainings": groups.size(),
-            "stopped": (trials["state"] == State.PRUNED.value).groupby(trials["configuration"]).sum(),
+            "stopped": (last["state"] == State.PRUNED.value).groupby(last["configuration"]).sum(),
             "seconds": trials["seconds"].astype(float).fillna(0).groupby(trials["configuration"]).sum(),
             "state": _states(trials, (study.facts.get(RESULT) or {}).get("winner", {}).get("trial")),
             "params": groups["params"].first(),

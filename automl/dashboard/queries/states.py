@@ -31,13 +31,21 @@ def state_of(facts: Mapping[str, Any], trials: Mapping[State, int], at: datetime
         return StudyState.RUNNING
     if not sum(trials.values()):
         return StudyState.EMPTY
-    if facts.get(RESULT) is not None and not facts[RESULT].get("interrupted"):
+    if _is_final(facts.get(RESULT), trials):
         return StudyState.FINISHED
     if not trials.get(State.COMPLETE) and trials.get(State.FAIL):
         return StudyState.FAILED
     if IDENTITY not in facts:  # of another tool, which leaves neither a sign of life nor a result
         return StudyState.RUNNING if trials.get(State.RUNNING) else StudyState.FINISHED
     return StudyState.CUT_OFF
+
+
+def _is_final(result: Mapping[str, Any] | None, trials: Mapping[State, int]) -> bool:
+    """Whether the search ended with it; one that was taken up again and died has more trials than it tells of."""
+    if result is None or result.get("interrupted"):
+        return False
+    ended = sum(trials.get(state, 0) for state in (State.COMPLETE, State.PRUNED, State.FAIL))
+    return not trials.get(State.RUNNING) and ended <= sum(result.get("trials", {}).values() or [ended])
 
 
 def studies_table(summaries: Iterable[StudySummary], at: datetime | None = None) -> pd.DataFrame:

@@ -187,12 +187,17 @@ def _covered(timeline: pd.DataFrame) -> float:
     return float((ordered["ended"] - begins).dt.total_seconds().clip(lower=0).sum())
 
 
+def trainings(trials: pd.DataFrame) -> pd.DataFrame:
+    """Of the trials that went on with one another, on the same fold and seed, only the last."""
+    return trials.drop_duplicates(["configuration", "fold", "seed"], keep="last")
+
+
 def seeds_table(study: StudyRecord) -> pd.DataFrame:
     """One row a training of a configuration that was trained more than once: fold, seed, value, state, share.
 
     A training that was stopped has the share of its schedule at which that was.
     """
-    trials = trials_table(study)
+    trials = trainings(trials_table(study))
     columns = ["configuration", "technique", "trial", "stage", "fold", "seed", "state", "value", "share"]
     several = trials.groupby("configuration")["trial"].transform("size") > 1
     return trials.loc[several, columns].reset_index(drop=True)

@@ -61,12 +61,19 @@ def _configurations(study: StudyRecord) -> None:
 
 
 def _params(study: StudyRecord, picked: list[int]) -> None:
-    trials = {trial.number: trial for trial in study.trials}
-    columns = {
-        f"trial {number}": {t("technique"): queries.technique_of(trials[number].params)}
-        | {name: short(value) for name, value in queries.params_of(trials[number].params).items()}
-        for number in picked
-    }
+    _differ({f"trial {number}": _told(study, number) for number in picked})
+
+
+def _told(study: StudyRecord, number: int) -> dict[str, str]:
+    """Technique and params of a configuration, by name."""
+    chosen = next(trial.params for trial in study.trials if trial.number == number)
+    params = {name: short(value) for name, value in queries.params_of(chosen).items()}
+    return {t("technique"): queries.technique_of(chosen)} | params
+
+
+def _differ(columns: dict[str, dict[str, str]]) -> None:
+    if len(columns) < 2:
+        return
     frame = pd.DataFrame(columns).fillna("–")
     differ = frame[frame.nunique(axis=1) > 1]
     st.subheader(t("Params that differ"))
@@ -94,6 +101,7 @@ def _side_by_side(rows: LabelledRows, said: evidence.Said, metric: str, places: 
         table(differences, "differences", places=places)
     table(evidence.scores_table(rows, said, metric), "scores", places=places)
     st.subheader(t("Confusion matrices"))
+    st.caption(t("Of the first seed: one answer a row."))
     columns = st.columns(min(len(said), SIDE_BY_SIDE))
     for place, name in enumerate(said):
         with columns[place % SIDE_BY_SIDE]:
@@ -114,7 +122,8 @@ def _studies() -> None:
         return
     summaries = queries.studies_table(one for one in known.studies() if one.name in picked)
     columns = ["study", "task", "metric", "best", "estimate", "low", "high", "trials", "seconds"]
-    table(summaries[columns], "studies compared")
+    table(summaries[columns], "studies compared", {"best": st.column_config.NumberColumn(t("best"), format="%.4g")})
+    _params_of_studies(chosen)
     measured = summaries.dropna(subset=["estimate"]).rename(columns={"estimate": "value", "study": "what"})
     for metric in dict.fromkeys(map(metric_of, chosen)):  # those of two metrics are not to be read on one axis
         st.subheader(plain(metric))
@@ -134,6 +143,13 @@ def _studies() -> None:
             title = t("Empirical distribution of what was tried")
             figure(charts.distribution(values, metric), f"studies {metric}", title)
     _winners(chosen)
+
+
+@guarded
+def _params_of_studies(studies: list[StudyRecord]) -> None:
+    """Of the configuration that leads in each."""
+    leaders = {study.name: queries.configurations_table(study)["configuration"].head(1).tolist() for study in studies}
+    _differ({study.name: _told(study, number) for study in studies for number in leaders[study.name]})
 
 
 @guarded

@@ -11,7 +11,7 @@ import streamlit as st
 
 from automl.dashboard import charts, evidence, queries
 from automl.dashboard.current import chosen_study, decimals, metric_of, watch, why_no_result
-from automl.dashboard.parts import choose_several, guarded, plain, t
+from automl.dashboard.parts import choose_several, guarded, plain, slide, t
 from automl.dashboard.shown import figure, table
 from automl.errors import DataError
 from automl.learning_curve import LearningCurve, gain
@@ -75,10 +75,7 @@ def _more_labels(study: StudyRecord) -> None:
     if len(set(curve.rows)) < 2:
         st.caption(t("Too few rows to say."))
         return
-    known = st.query_params.get("more", "")
-    more = st.select_slider(t("Further labelled rows"), MORE, int(known) if known in map(str, MORE) else 100)
-    if str(more) != known:
-        st.query_params["more"] = str(more)
+    more = slide(t("Further labelled rows"), MORE, "more", 100)
     expected = gain(curve, more)
     further = (curve.rows[-1] + more, float(values[-1].mean() + expected.value))
     figure(charts.learning_curve(curve.rows, values, metric, further), "more labels")

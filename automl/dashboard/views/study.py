@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from automl.dashboard import charts, queries
+from automl.dashboard import charts, evidence, queries
 from automl.dashboard.current import decimals, find_study, last_error, live, metric_of, state, wanted_study
 from automl.dashboard.parts import (
     choose,
@@ -22,6 +22,7 @@ from automl.dashboard.parts import (
 )
 from automl.dashboard.queries import StudyState
 from automl.dashboard.shown import figure, score, seconds_text, table
+from automl.errors import AutomlError
 from automl.records import State
 from automl.study.door import leave_note, note_of, request_stop
 from automl.study.reader import StudyRecord
@@ -30,6 +31,7 @@ from automl.study.record import RESULT
 SCALES = {"linear": "Linear", "log": "Logarithmic"}
 ORDERS = {"seconds": "By time", "trial": "By number of the trial"}
 VIEWS = {"now": "Now", "best": "Best configurations", "space": "Search space", "work": "Work"}
+MOST_ALIKE = 8  # configurations that are compared row by row
 MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, and of more configurations the best
 
 
@@ -53,16 +55,14 @@ def page() -> None:
 def _headline(study: StudyRecord) -> None:
     facts, places = study.facts, decimals(study)
     result, trials = facts.get(RESULT), queries.trials_table(study)
-    values = trials.loc[trials["state"] == State.COMPLETE.value, "value"]
-    best = (values.max() if study.maximize else values.min()) if len(values) else None
     counts = trials["state"].value_counts()
     cells = st.columns(4)
-    cells[0].metric(t("State"), t(state(study).value), help=str(facts.get("command", "")))
+    cells[0].metric(t("State"), t(state(study).value), help=plain(facts.get("command", "")))
     cells[1].metric(
         t("Trials"), f"{len(trials)}", help=", ".join(f"{n} {t(str(name).lower())}" for name, n in counts.items())
     )
-    best_text = "–" if best is None else f"{best:.{places}f}"
-    cells[2].metric(t("Best value so far"), best_text, help=t("The best of all trials: too high a guess for new data."))
+    best, told = _leader(study, places)
+    cells[2].metric(t("Best so far"), best, help=told)
     if result:
         told = t("95 % interval, before the test rows were read.")
         score(cells[3], t("Expected on unseen data"), result["estimate"], places, told)
@@ -81,6 +81,14 @@ def _headline(study: StudyRecord) -> None:
         st.warning(plain(stand_in))
     if state(study) is StudyState.FAILED and (error := last_error(study)):
         st.error(plain(error), icon=":material/error:")
+
+
+def _leader(study: StudyRecord, places: int) -> tuple[str, str]:
+    """The mean of the configuration that comes first, and what it is the mean of."""
+    for one in queries.configurations_table(study).dropna(subset=["mean"]).head(1).itertuples():
+        of = t("Trial {number}: mean of {count} trainings.", number=one.configuration, count=one.complete)
+        return f"{one.mean:.{places}f}", f"{of} {t('Chosen by it, so too high a guess for new data.')}"
+    return "–", t("No trial is complete yet.")
 
 
 def _running(study: StudyRecord) -> None:
@@ -112,6 +120,8 @@ def _progress(study: StudyRecord) -> None:
         st.info(t("No trial is complete yet."))
     else:
         st.subheader(t("Optimisation history"))
+        if study.is_search:
+            st.caption(t("Each configuration where all are compared: its first training."))
         order, scale = view(ORDERS, "order", "Optimisation history"), view(SCALES, "scale", "Scale")
         table_ = queries.history_table(study, order)
         log = scale == "log" and bool((table_["value"] > 0).all())
@@ -149,6 +159,7 @@ def _best(study: StudyRecord) -> None:
     if len(picked) > 1:
         numbers = ", ".join(map(str, picked))
         link("compare", t("Compare trials {numbers}", numbers=numbers), study=study.name, configurations=picked)
+    _alike(study, found)
     if result := study.facts.get(RESULT):
         st.markdown(f"**{t('Shipped')}**: {plain(result['shipped'])}")
         differences = pd.DataFrame(
@@ -159,6 +170,26 @@ def _best(study: StudyRecord) -> None:
             axis = t("winner less this one, {metric}", metric=metric_of(study))
             figure(charts.intervals(differences, axis, zero=True), "differences", t("What it can be told from"))
             st.caption(t("On the same rows, with 95 % intervals."))
+
+
+@guarded
+def _alike(study: StudyRecord, found: pd.DataFrame) -> None:
+    """The best on the rows that they had not seen, with intervals, and which cannot be told from the first."""
+    best = found.loc[found["complete"] > 0, "configuration"].head(MOST_ALIKE)
+    if not study.is_search or len(best) < 2:
+        return
+    try:
+        standing = evidence.standing_table(study, tuple(best), metric_of(study))
+    except AutomlError as error:
+        st.info(plain(error))
+        return
+    if not standing.empty:
+        axis = t("held out, {metric}, 95 % interval", metric=metric_of(study))
+        figure(charts.intervals(standing, axis), "standing", t("Which of them cannot be told apart"))
+        table(standing, "standing", places=decimals(study))
+        st.caption(
+            t("On the rows that each had not seen. The first was chosen by this score, which makes it too high.")
+        )
 
 
 def _space(study: StudyRecord) -> None:
@@ -190,7 +221,7 @@ def _space(study: StudyRecord) -> None:
         st.caption(t("The best {best} of {all} configurations.", best=MOST_LINES, all=len(complete)))
     figure(charts.slices(shown, names, metric), "slices", t("Slices"))
     if len(names) > 1:
-        pair = choose_several(t("Two params"), names, "params", names[:2], max_selections=2)
+        pair = choose_several(t("Two params"), names, "params", names[:2], most=2)
         if len(pair) == 2:
             figure(charts.contour(shown, pair, metric), "contour", t("Contour"))
             figure(charts.rank(shown, pair, metric), "rank", t("Rank"))
