@@ -17,7 +17,7 @@ from automl.export.folder import write_folder
 from automl.export.original import Original, probabilities
 from automl.learning_curve import Share, kept_errors
 from automl.metrics import METRICS, SCORES, by_label
-from automl.models.checkpoint import licence, load_tokenizer
+from automl.models.checkpoint import LOCAL, licence, load_tokenizer
 from automl.params import Params
 from automl.prepare import Prepared, describe_data, versions
 from automl.progress import Notice, PhaseStarted, Progress
@@ -25,6 +25,7 @@ from automl.records import Rows, Score, State, Trial
 from automl.selection import audit, write_audit
 from automl.shipping import Shipped, build, choose_shipped, original
 from automl.shipping import as_facts as told
+from automl.spaces import presets
 from automl.study import Study
 from automl.study.record import RESULT
 from automl.tuning.finals import REFIT, STUDENT
@@ -122,6 +123,7 @@ def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, An
         "warm_start": study.facts.get(WARM_START, []),
         "domain_adaptation": adaptation_of(study, backbone),
         "model": backbone.checkpoint.name,
+        "model_is_local": backbone.checkpoint.source == LOCAL,
         "licence": licence(backbone.checkpoint),
         "models": prepared.models,
         "pipeline": prepared.kind.pipeline,
@@ -133,6 +135,7 @@ def _about(study: Study, prepared: Prepared, backbone: Backbone) -> dict[str, An
         "budget": request.budget,
         "versions": versions(),
         "command": request.command,
+        "own_space": None if request.search_space in presets() else prepared.space.written.text,
     }
 
 

@@ -40,6 +40,7 @@ class Hub:
         large: bytes from which on a file goes to large-file storage.
         stored: large files that were uploaded, by SHA-256.
         private: repositories that were made so.
+        meddles: whether somebody else changes a repository just before each commit.
     """
 
     folder: Path
@@ -50,6 +51,7 @@ class Hub:
     large: int = 10_000
     stored: dict[str, bytes] = field(default_factory=dict)
     private: set[str] = field(default_factory=set)
+    meddles: bool = False
     claimed_sizes: dict[str, int] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
@@ -175,8 +177,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def commit(self, repo: Path, lines: list[dict[str, Any]]) -> None:
         contents = {}
+        if self.hub.meddles:
+            (repo / "meanwhile.txt").write_text("theirs")
         for line in lines:
             value = line["value"]
+            if line["key"] == "header" and value.get("parentCommit") not in (None, self.hub.commit(repo)):
+                return self.reply(412, b"{}")
+            if line["key"] == "deletedFile":
+                (repo / value["path"]).unlink()
             if line["key"] == "file":
                 contents[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
@@ -186,7 +194,7 @@ class Handler(BaseHTTPRequestHandler):
             (repo / name).write_bytes(content)
         oid = self.hub.commit(repo)
         name = repo.relative_to(self.hub.folder / "models").as_posix()
-        self.answer(
+        return self.answer(
             {"success": True, "commitOid": oid, "commitUrl": f"{self.hub.url}/{name}/commit/{oid}", "hookOutput": ""}
         )
 

@@ -79,6 +79,24 @@ def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
     assert list(read_stream(path)) == rows
 
 
+def test_a_tab_separated_file_may_be_quoted_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "rows.tsv"
+    path.write_text('text\tn\n"Good, he said\t1\nso-so\t2\n')
+    assert list(read_stream(path)) == [{"text": '"Good, he said', "n": "1"}, {"text": "so-so", "n": "2"}]
+    path.write_text('text\tn\n"Good"\t1\n"so\tso"\t2\n')
+    assert list(read_stream(path)) == [{"text": "Good", "n": "1"}, {"text": "so\tso", "n": "2"}]
+    path.write_text('text\tn\n"Good\t1\nbad\n')
+    with pytest.raises(DataError, match="line"):
+        list(read_stream(path))
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.tsv"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("text,n,text\na,1,b\n".replace(",", "\t" if name.endswith("tsv") else ","))
+    with pytest.raises(DataError, match="more than one column is called 'text'"):
+        list(read_stream(tmp_path / name))
+
+
 def test_a_column_that_only_later_rows_have_is_kept_or_refused(tmp_path: Path) -> None:
     rows = [{"text": "a"}, {"text": "b", "note": "c"}]
     for suffix in (".jsonl", ".csv"):

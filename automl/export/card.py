@@ -8,7 +8,8 @@ from typing import Any
 
 from automl.params import short, told
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")  # a local path is none
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+HUB_DATA = re.compile(r"Hub data set ([\w.-]+/[\w.-]+)")  # as a source begins that is one
 
 TEMPLATE = """# {task}: a fine-tuned {base_model}
 
@@ -83,11 +84,14 @@ def metadata(result: Mapping[str, Any], name: str) -> str:
 
     metric, data = result["metric"], result["data"]
     scores = [("test", "test", result["test"]), ("expected on unseen data", "validation", result["estimate"])]
+    task, name_of_data = result["task"], result["task"]
+    if result["stand_in"]:  # scores on other data are none on this
+        task, name_of_data = "stand-in", f"{data['source']}, in place of {task}"
     card = ModelCardData(
         library_name="transformers",
         pipeline_tag=result["pipeline"],
-        base_model=result["model"] if HUB_ID.fullmatch(result["model"]) else None,
-        datasets=[result["task"]] if HUB_ID.fullmatch(result["task"]) else None,
+        base_model=result["model"] if _is_of_the_hub(result) else None,
+        datasets=[found[1]] if (found := HUB_DATA.match(data["source"])) else None,
         license=result.get("licence"),
         tags=["automl", "fine-tuned"],
         metrics=[metric],
@@ -95,8 +99,8 @@ def metadata(result: Mapping[str, Any], name: str) -> str:
         eval_results=[
             EvalResult(
                 task_type=TASK,
-                dataset_type=result["task"],
-                dataset_name=result["task"],
+                dataset_type=task,
+                dataset_name=name_of_data,
                 dataset_split=split,
                 dataset_revision=data["fingerprint"][:16],
                 metric_type=metric,
@@ -161,6 +165,11 @@ def write_card(result: Mapping[str, Any], where: str = "PATH") -> str:
         command=result["command"],
     )
     return metadata(result, where.rpartition("/")[2]) + card
+
+
+def _is_of_the_hub(result: Mapping[str, Any]) -> bool:
+    """A folder that is called models/mine is not the Hub's."""
+    return HUB_ID.fullmatch(result["model"]) is not None and not result.get("model_is_local")
 
 
 def _labels_table(found: Mapping[str, Mapping[str, float]] | None) -> str:

@@ -10,6 +10,11 @@ from automl.errors import AutomlError, FetchError, UsageError
 from automl.fetch.hub import quiet
 
 OF_THE_HUB = {".gitattributes"}  # what a repository has that is empty
+# Of an earlier model nothing may stay that this one does not have: loaders would mix the two.
+OF_A_MODEL = [
+    *("model*.safetensors*", "adapter_*", "base/*", "original/*", "config.json", "generation_config.json"),
+    *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "search_space.yaml"),
+]
 AGAIN = "a commit is whole or not at all, so that nothing is half published: try again"
 
 
@@ -33,8 +38,9 @@ def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = Fa
     api = HfApi(token=token)
     with quiet(), _by_lfs(), _explained(repo_id):
         address = str(api.create_repo(repo_id, private=private, exist_ok=True))
-        there = set(api.list_repo_files(repo_id)) - OF_THE_HUB
-        if private and not api.repo_info(repo_id).private:
+        info = api.model_info(repo_id)
+        there = {file.rfilename for file in info.siblings or []} - OF_THE_HUB
+        if private and not info.private:
             raise UsageError(
                 f"--to {repo_id}: this repository is there already, and public; name another one for --private, or "
                 "make it private on the Hub first"
@@ -44,7 +50,13 @@ def push(folder: Path, repo_id: str, *, private: bool = False, update: bool = Fa
                 f"--to {repo_id}: this repository has {len(there)} files already; nothing is overwritten unasked: name "
                 "another one, or give --update to add a commit to it"
             )
-        api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message="Add a model found by automl")
+        api.upload_folder(
+            repo_id=repo_id,
+            folder_path=folder,
+            commit_message="Add a model found by automl",
+            parent_commit=info.sha,  # refused if somebody changed it since
+            delete_patterns=OF_A_MODEL,
+        )
     return address
 
 
@@ -111,8 +123,10 @@ def _refused(repo_id: str, status: int, endpoint: str) -> UsageError:
             return UsageError(
                 f"--to {repo_id}: the Hub knows no such owner, or the token may not see it (404): check the name"
             )
-        case 409:
-            return UsageError(f"--to {repo_id}: somebody else changes this repository now (409); {AGAIN} in a moment")
+        case 409 | 412:
+            return UsageError(
+                f"--to {repo_id}: somebody else changes this repository now ({status}); {AGAIN} in a moment"
+            )
         case 429:
             return FetchError(f"the Hub has had too many requests (429); {AGAIN} in a few minutes")
         case _:

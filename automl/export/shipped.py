@@ -23,7 +23,7 @@ from automl.study import readable_url
 from automl.study.reader import Reader, StudyRecord
 from automl.study.record import RESULT
 
-CARD = "README.md"
+CARD, SPACE = "README.md", "search_space.yaml"
 PRIVATE = ("model_dir", "audit")  # of `result.json`: paths of the machine that searched
 OF_THE_MACHINE = ("--storage", "--address", "--output")  # of the command: what belongs to it alone
 
@@ -54,7 +54,7 @@ class ShippedModel:
     def public(self) -> dict[str, Any]:
         """The result without paths of this machine: of a local task or model its last part is left."""
         shown = {name: value for name, value in self.result.items() if name not in PRIVATE}
-        shown["command"] = _for_others(str(shown.get("command", "")))
+        shown["command"] = _for_others(str(shown.get("command", "")), own_space=bool(shown.get("own_space")))
         clean = {name: _without_paths(value, _paths(self.result)) for name, value in shown.items()}
         return clean | (
             {"labels": self.result["labels"]} if "labels" in self.result else {}
@@ -108,7 +108,7 @@ def copy_to(model: ShippedModel, target: Path, where: str | None = None) -> None
     """Write the model to another folder, whole or not at all.
 
     Args:
-        where: what its card says that it is loaded from; by default the folder.
+        where: what its card says that it is loaded from; by default the folder's name.
 
     Raises:
         OutputError: it is not empty, or cannot be written.
@@ -119,7 +119,9 @@ def copy_to(model: ShippedModel, target: Path, where: str | None = None) -> None
     part = whole.with_name(f".{whole.name}.{os.getpid()}.part")  # nobody else's
     try:
         shutil.copytree(model.folder, part)
-        (part / CARD).write_text(model.card(where or str(target)), encoding="utf-8")
+        (part / CARD).write_text(model.card(where or whole.name), encoding="utf-8")
+        if own := model.result.get("own_space"):  # the command names it
+            (part / SPACE).write_text(own, encoding="utf-8")
         _write_json(part / RESULT_FILE, model.public)
         with contextlib.suppress(FileNotFoundError):  # there is one where it was asked for
             index = part / ORIGINAL / INDEX
@@ -156,16 +158,18 @@ def _paths(result: Mapping[str, Any]) -> list[str]:
     return sorted((path for path in told if path.startswith(("/", "~"))), key=len, reverse=True)
 
 
-def _for_others(command: str) -> str:
-    """The command without options that mean something on this machine only."""
+def _for_others(command: str, *, own_space: bool) -> str:
+    """The command without options that mean something on this machine only; its own search space lies beside it."""
+    dropped = {*OF_THE_MACHINE, *(["--search-space"] if own_space else [])}
     kept: list[str] = []
     words = iter(shlex.split(command))
     for word in words:
-        if word in OF_THE_MACHINE:
-            next(words, None)
-        elif word.partition("=")[0] not in OF_THE_MACHINE:
+        option, equals, _ = word.partition("=")
+        if option not in dropped:
             kept.append(word)
-    return shlex.join(kept)
+        elif not equals:
+            next(words, None)
+    return shlex.join([*kept, *(["--search-space", SPACE] if own_space else [])])
 
 
 def _words(command: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def read_space(path: Path) -> SearchSpace:
     if problems:
         problems.sort(key=lambda problem: problem[0])
         raise SpaceError("\n".join(f"{path}:{line}: {text}" for line, text in problems))
-    return space
+    return replace(space, text=path.read_text(encoding="utf-8"))
 
 
 def _space(root: yaml.Node, report: Report) -> SearchSpace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from automl.spaces.bound import BoundArm, BoundSpace
@@ -39,6 +39,7 @@ class SearchSpace:
     description: str
     shared: tuple[Param, ...]
     arms: tuple[Arm, ...]  # at least one; cheap ones first, and the first one for any number of rows
+    text: str = field(default="", compare=False, repr=False)  # of its file
 
     @property
     def digest(self) -> str:

@@ -22,9 +22,11 @@ def readable_url(url: str) -> str:
     import sqlalchemy
 
     try:
-        return sqlalchemy.engine.make_url(url).render_as_string(hide_password=True)
+        where = sqlalchemy.engine.make_url(url)
     except sqlalchemy.exc.ArgumentError:
         return "(not a URL)"
+    secret = [name for name in where.query if "pass" in name.lower()]  # drivers take it there, too
+    return where.update_query_dict(dict.fromkeys(secret, "hidden")).render_as_string(hide_password=True)
 
 
 def open_storage(url: str) -> optuna.storages.RDBStorage:
@@ -46,10 +48,12 @@ def open_to_read(url: str) -> optuna.storages.RDBStorage | None:
     with _opening(url):
         where = sqlalchemy.engine.make_url(url)
         options = _engine_options(url, LOOK_SECONDS) | {"execution_options": {"postgresql_readonly": True}}
-        if _is_sqlite(url) and where.database and not where.database.startswith("file:"):
-            if not Path(where.database).exists():
-                return None
-            where = where.set(database=f"file:{quote(where.database)}").update_query_dict({"mode": "ro", "uri": "true"})
+        if _is_sqlite(url) and where.database:
+            if not where.database.startswith("file:"):
+                if not Path(where.database).exists():
+                    return None
+                where = where.set(database=f"file:{quote(where.database)}")
+            where = where.update_query_dict({"mode": "ro", "uri": "true"})
         engine = sqlalchemy.create_engine(where, **options)
         recorded = sqlalchemy.inspect(engine).has_table("studies")
         engine.dispose()
@@ -78,7 +82,7 @@ def _opening(url: str) -> Iterator[None]:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         yield
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError) as error:
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, RuntimeError, ValueError, OSError) as error:
         raise StorageError(
             f"--storage {readable_url(url)} cannot be opened: {first_line(error)}; give a URL such as "
             "sqlite:///studies.db or postgresql+psycopg://USER@HOST/DATABASE (install the extra 'postgres' for it)"
@@ -86,7 +90,13 @@ def _opening(url: str) -> Iterator[None]:
 
 
 def _engine_options(url: str, seconds: float = WRITE_SECONDS) -> dict[str, Any]:
-    return {"connect_args": {"timeout": seconds}} if _is_sqlite(url) else {"pool_pre_ping": True}
+    """A file that is locked, and a server that cannot be reached, is waited for that long."""
+    if _is_sqlite(url):
+        return {"connect_args": {"timeout": seconds}}
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if url.startswith(("postgresql+psycopg:", "postgresql+psycopg2:", "postgresql:")):
+        options["connect_args"] = {"connect_timeout": round(seconds)}
+    return options
 
 
 def _is_sqlite(url: str) -> bool:

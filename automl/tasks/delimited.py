@@ -21,7 +21,7 @@ def csv_columns(text: str, origin: str) -> dict[str, list[str]]:
 def tsv_columns(text: str, origin: str) -> dict[str, list[str]]:
     """Columns of a TSV text. Many such files do not quote, so a line is a row wherever all lines agree on that."""
     with any_field_size():
-        rows = [_tsv_row(line.removesuffix("\r")) for line in text.split("\n") if line.strip("\r")]
+        rows = [tsv_row(line.removesuffix("\r")) for line in text.split("\n") if line.strip("\r")]
     if len({len(row) for row in rows}) > 1:
         return _quoted(text, "\t", origin)
     return _by_column(rows[0] if rows else [], rows[1:], origin)
@@ -34,7 +34,8 @@ def refuse_repeated(names: Sequence[str], origin: str) -> None:
         raise DataError(f"{origin}: more than one column is called {repeated[0]!r}; give each a name of its own")
 
 
-def _tsv_row(line: str) -> list[str]:
+def tsv_row(line: str) -> list[str]:
+    """The fields of a line, with its quotation marks as they are where they are not meant as such."""
     try:
         return next(csv.reader([line], delimiter="\t", strict=True))
     except csv.Error:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from automl.errors import DataError, TaskError
-from automl.tasks.delimited import any_field_size
+from automl.tasks.delimited import any_field_size, refuse_repeated, tsv_row
 from automl.tasks.readers import json_object
 
 Row = Mapping[str, Any]
@@ -38,12 +39,38 @@ def read_stream(path: Path) -> Iterator[Row]:
 def _csv(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         header = file.readline()
-        file.seek(0)
-        delimiter = "\t" if path.suffix.lower() == ".tsv" else next((mark for mark in ",;\t" if mark in header), ",")
+    return _quoted(path, next((mark for mark in ",;\t" if mark in header), ","))
+
+
+def _tsv(path: Path) -> Iterator[Row]:
+    """Quoted like CSV, or, as many such files are, not quoted at all: then each line is a row. Read twice to know."""
+    try:
+        for _ in _quoted(path, "\t"):
+            pass
+    except DataError:
+        with any_field_size():
+            names, *_ = [tsv_row(line) for line in islice(_lines(path), 1)]
+            if any(len(tsv_row(line)) != len(names) for line in _lines(path)):
+                raise
+            refuse_repeated(names, str(path))
+            for line in islice(_lines(path), 1, None):
+                yield dict(zip(map(str.strip, names), tsv_row(line), strict=True))
+    else:
+        yield from _quoted(path, "\t")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with path.open(encoding="utf-8-sig", newline="\n") as file:
+        yield from (text for line in file if (text := line.rstrip("\r\n")))
+
+
+def _quoted(path: Path, delimiter: str) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         with any_field_size():
             try:
                 names = [name.strip() for name in next(reader, [])]
+                refuse_repeated(names, str(path))
                 for row in reader:
                     if row and len(row) != len(names):
                         raise DataError(
@@ -82,7 +109,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 STREAMS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _csv,
-    ".tsv": _csv,
+    ".tsv": _tsv,
     ".jsonl": _jsonl,
     ".txt": _txt,
     ".parquet": _parquet,

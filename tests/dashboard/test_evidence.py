@@ -11,6 +11,7 @@ import pytest
 from automl.dashboard import evidence
 from automl.errors import DataError, NothingUsable
 from automl.records import Rows, Splits, State, Trial
+from automl.selection.compare import differences
 from automl.selection.rows import FOLDER, ROWS, LabelledRows, read_rows, write_rows
 from automl.study.reader import StudyRecord
 from automl.training.keep import write_logits
@@ -50,10 +51,37 @@ def test_what_was_said_is_put_where_it_belongs(study: StudyRecord) -> None:
     rows = evidence.rows_of(study)
     said = evidence.said_by(study, rows, [2, 0, 3])
     assert list(said) == ["trial 2", "trial 0"]  # in the order asked; the third said nothing
-    known = ~np.isnan(said["trial 0"]).any(axis=1)
+    assert said["trial 0"].shape == (1, 6, 2)
+    known = ~np.isnan(said["trial 0"][0]).any(axis=1)
     assert known.tolist() == [True, True, True, True, False, True]
-    assert (said["trial 0"][known].argmax(axis=1) == LABELS[known]).all()
-    assert np.isnan(said["trial 2"][2:]).all()
+    assert (said["trial 0"][0, known].argmax(axis=1) == LABELS[known]).all()
+    assert np.isnan(said["trial 2"][0, 2:]).all()
+
+
+def test_further_seeds_are_compared_as_the_search_does_and_not_as_an_ensemble(tmp_path: Path) -> None:
+    """One has three seeds, each wrong on another row, so that their mean is right everywhere; its rival has one."""
+    labels, groups = np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1])
+    rows = Rows(("a", "b", "c", "d"), labels, groups, np.array([[0, 9], [0, 7], [0, 5], [0, 3]]))
+    write_rows(tmp_path / ROWS, Splits(rows, np.zeros(4, np.int64), rows, ("no", "yes"), "f"))
+    trials = []
+    for number, (configuration, seed, wrong) in enumerate([(0, 0, 0), (1, 0, 3), (0, 1, 1), (0, 2, 2)]):
+        said = np.where(np.arange(4) == wrong, 1 - labels, labels)
+        path = tmp_path / f"{number}.logits"
+        facts: dict[str, Any] = {"fold": 0, "seed": seed, "configuration": configuration, "predictions": str(path)}
+        facts["predictions_sha256"] = write_logits(path, np.eye(2, dtype=np.float32)[said] * 4)
+        trials.append(Trial(number, State.COMPLETE, {}, 0.75, {}, facts))
+    study = StudyRecord("s", {FOLDER: str(tmp_path)}, trials)
+    found = evidence.rows_of(study)
+    said = evidence.said_by(study, found, [0, 1])
+    assert evidence.scores_table(found, said, "accuracy")["value"].tolist() == [0.75, 0.75]
+    (difference,) = evidence.differences_table(found, said, "accuracy").to_dict("records")
+    assert (difference["value"], difference["rows"]) == (0, 4)
+    own = differences(labels, said["trial 0"], {"x": said["trial 1"]}, "accuracy", groups=groups)[0]
+    assert (difference["low"], difference["high"]) == (own.low, own.high), "rows of one group are drawn together"
+    standing = evidence.standing_table(study, (0, 1), "accuracy")
+    assert standing["like the first"].tolist()[1:] == [True]
+    assert evidence.disagreements(found, said)["row"].tolist() == [3], "as the user's file has it"
+    assert evidence.confusion(found, said["trial 0"]).sum() == 4
 
 
 def test_differences_scores_confusions_and_disagreements(study: StudyRecord) -> None:

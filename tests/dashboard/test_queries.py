@@ -72,10 +72,12 @@ def test_less_is_better_where_a_study_says_so() -> None:
     assert list(queries.history_table(study)["best"]) == [0.9, 0.5]
 
 
-def test_a_cell_that_was_trained_twice_counts_as_it_was_last() -> None:
-    study = record(trial(0, 0.5), trial(1, 0.8, configuration=0))
-    table = queries.configurations_table(study)
-    assert (table["mean"].item(), table["complete"].item(), table["trainings"].item()) == (0.8, 1, 2)
+def test_a_training_that_was_stopped_and_went_on_is_one_and_counts_as_it_was_last() -> None:
+    study = record(trial(0, 0.5, State.PRUNED), trial(1, 0.8, configuration=0))
+    (found,) = queries.configurations_table(study).to_dict("records")
+    assert (found["mean"], found["complete"], found["trainings"], found["stopped"]) == (0.8, 1, 1, 0)
+    assert found["seconds"] == queries.trials_table(study)["seconds"].sum()
+    assert queries.seeds_table(study).empty
 
 
 def test_history_and_steps_and_timeline() -> None:
@@ -134,6 +136,13 @@ def test_what_another_tool_recorded_by_our_names_is_not_believed() -> None:
         ({"identity": {}, "result": {"interrupted": True}}, {State.COMPLETE: 1}, StudyState.CUT_OFF),
         ({"identity": {}}, {State.FAIL: 2}, StudyState.FAILED),
         ({"identity": {}}, {State.COMPLETE: 2}, StudyState.CUT_OFF),
+        ({"identity": {}, "result": {"trials": {"complete": 2}}}, {State.COMPLETE: 2}, StudyState.FINISHED),
+        ({"identity": {}, "result": {"trials": {"complete": 2}}}, {State.COMPLETE: 3}, StudyState.CUT_OFF),
+        (
+            {"identity": {}, "result": {"trials": {"complete": 2}}},
+            {State.COMPLETE: 2, State.RUNNING: 1},
+            StudyState.CUT_OFF,
+        ),
         ({}, {State.COMPLETE: 2}, StudyState.FINISHED),
         ({}, {State.COMPLETE: 2, State.RUNNING: 1}, StudyState.RUNNING),
     ],
@@ -192,7 +201,7 @@ def test_a_trial_is_repeated_by_a_command_and_a_space_of_its_own() -> None:
     again = queries.again_command(record(one, command=command), one)
     assert again == (
         "python -m automl.search --task 'my rows.csv' --seed 3 --search-space trial-4.yaml --budget 1 "
-        "--study-name trial-4"
+        "--study-name s-trial-4"
     )
     space = yaml.safe_load(queries.as_space(one) or "")
     assert space["params"] == {"learning_rate": 0.1, "technique": "fine_tuning"}

@@ -51,13 +51,18 @@ def test_what_is_pushed_loads_in_plain_transformers_with_the_recorded_score(
         "import json, sys\n"
         "from transformers import pipeline\n"
         "classify = pipeline('text-classification', 'me/reviews')\n"
-        "print(json.dumps(classify(['a good warm film', 'an awful dull story'])))"
+        "texts, labels = json.load(sys.stdin)\n"
+        "said = [one['label'] for one in classify(texts, truncation=True)]\n"
+        "print(json.dumps(sum(map(str.__eq__, said, labels)) / len(labels)))"
     )
+    splits = searched.splits()
+    asked = json.dumps([splits.test.inputs, [splits.label_names[label] for label in splits.test.labels]])
+    recorded = json.loads((hub.folder / "models" / "me" / "reviews" / "result.json").read_text())["test"]["value"]
     environment = hub.environment(searched.folder / "fresh") | {"PYTHONPATH": "", "HF_TOKEN": hub.token}
     line = [sys.executable, "-I", "-c", script]
-    loaded = subprocess.run(line, cwd="/", env=environment, capture_output=True, text=True, timeout=120)
+    loaded = subprocess.run(line, cwd="/", env=environment, input=asked, capture_output=True, text=True, timeout=120)
     assert loaded.returncode == 0, loaded.stderr
-    assert [one["label"] for one in json.loads(loaded.stdout.splitlines()[-1])] == ["positive", "negative"]
+    assert json.loads(loaded.stdout.splitlines()[-1]) == pytest.approx(recorded)
 
 
 def test_the_card_has_what_the_hub_reads_and_no_path_of_this_machine(searched: Workplace, hub: Hub, study: str) -> None:
@@ -90,6 +95,25 @@ def test_a_repository_with_files_is_left_alone_until_it_is_asked_for(searched: W
     assert set(files(theirs)) == {"notes.txt"}
     assert export(searched, hub, "--study", study, "--to", "me/reviews", "--update").returncode == 0
     assert {"notes.txt", "model.safetensors", "README.md"} <= set(files(theirs))
+
+
+def test_an_update_leaves_nothing_of_the_model_before(searched: Workplace, hub: Hub, study: str) -> None:
+    theirs = hub.folder / "models" / "me" / "reviews"
+    (theirs / "base").mkdir(parents=True)
+    for name in ("notes.txt", "adapter_config.json", "base/model.safetensors", "model-00001-of-00002.safetensors"):
+        (theirs / name).write_text("of another model")
+    assert export(searched, hub, "--study", study, "--to", "me/reviews", "--update").returncode == 0
+    left = [name for name, content in files(theirs).items() if content == b"of another model"]
+    assert left == ["notes.txt"]
+    assert "model.safetensors" in files(theirs)
+
+
+def test_what_somebody_else_adds_meanwhile_is_not_written_over(searched: Workplace, hub: Hub, study: str) -> None:
+    hub.meddles = True
+    done = export(searched, hub, "--study", study, "--to", "me/reviews")
+    assert done.returncode == 2
+    assert "somebody else changes this repository now (412)" in done.stderr
+    assert set(files(hub.folder / "models" / "me" / "reviews")) == {".gitattributes", "meanwhile.txt"}
 
 
 @pytest.mark.parametrize(
@@ -147,6 +171,11 @@ def test_no_file_names_a_folder_of_this_machine(searched: Workplace, hub: Hub, s
     assert "original/original.json" in pushed
     for name, content in pushed.items():
         assert str(searched.folder).encode() not in content, name
+    target = searched.folder / "taken away"
+    assert export(searched, hub, "--study", study, "--output", str(target)).returncode == 0
+    for name, content in files(target).items():
+        assert str(searched.folder).encode() not in content, name
+    shutil.rmtree(target)
 
 
 def test_without_a_token_it_says_how_to_get_one(searched: Workplace, hub: Hub, study: str) -> None:
