@@ -4,7 +4,7 @@
     python -m benchmarks.dashboard --slowdown           # a search alone, and with three browsers that follow it
 
 open     from the click on a link until the page stands still, each in a browser that was never there
-refresh  the same page once more, while it is shown: what a running search causes from time to time
+refresh  the same page drawn again when another trial has ended and what was read of the study stands no longer
 slowdown wall time of the same search with three browsers open over that without, in turns, median of the ratios. The
          browsers have the lowest priority: what they take belongs to the machines of those who watch.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,13 +29,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.dashboard.studies import make_large
+from automl.dashboard.store import LONGEST
+from automl.records import State
+from automl.study import open_study
+from tests.dashboard.studies import IDENTITY, make_large, params, run
 from tests.integration.conftest import make_workplace
 
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 STILL = """() => document.querySelector('h1') !== null && document.querySelector('[data-testid="stApp"]')
     .getAttribute('data-test-script-state') === 'notRunning'"""
+RUNS = """() => { const app = document.querySelector('[data-testid="stApp"]'); window.runs = 0;
+    new MutationObserver(() => { window.runs += app.getAttribute('data-test-script-state') === 'running' })
+    .observe(app, { attributes: true, attributeFilter: ['data-test-script-state'] }) }"""
 STILL_SECONDS = 0.5
+REFRESHES = 3
 TRIALS = 40
 SPACE = """\
 name: of one cost
@@ -66,12 +74,14 @@ def large(folder: Path, chromium: Any, trials: int, repeats: int) -> dict[str, A
     make_large(url, trials=trials)
     found: dict[str, Any] = {}
     for place in PLACES:
-        opened, refreshed = [], []
+        opened = []
         with app(url, folder) as address:
             for _ in range(repeats):
                 with tab(chromium) as page:
                     opened.append(_seconds(partial(page.goto, f"{address}/{place}"), page))
-                    refreshed += [_seconds(partial(page.keyboard.press, "r"), page) for _ in range(2)]
+            with tab(chromium) as page:
+                _seconds(partial(page.goto, f"{address}/{place}"), page)
+                refreshed = [_refreshed(url, page) for _ in range(REFRESHES)]
         found[place] = {
             "first": round(opened[0], 2),
             "open": round(median(opened[1:]), 2),
@@ -79,6 +89,20 @@ def large(folder: Path, chromium: Any, trials: int, repeats: int) -> dict[str, A
         }
         print(place, found[place], file=sys.stderr, flush=True)
     return {"trials": trials, "seconds": found}
+
+
+def _refreshed(url: str, page: Any) -> float:
+    """Seconds until a trial that has just ended is on the page."""
+    with open_study(url, "large", IDENTITY) as study:
+        run(study, params(random.Random()), (0.5, 0.6, 0.7, 0.75, 0.8), State.COMPLETE)
+    time.sleep(LONGEST + 0.1)
+    page.evaluate(RUNS)
+
+    def press() -> None:
+        page.keyboard.press("r")
+        page.wait_for_function("window.runs > 0", timeout=10_000)
+
+    return _seconds(press, page)
 
 
 def slowdown(folder: Path, chromium: Any, repeats: int, browsers: int) -> dict[str, Any]:

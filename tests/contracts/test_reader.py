@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import random
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import sqlalchemy
 
 from automl.errors import StorageError, UsageError
 from automl.records import State
-from automl.study import Reader, Study, open_study
+from automl.study import Reader, Study, open_study, readable_url
 from automl.study.door import leave_note, note_of, request_stop
 from automl.study.heart import ALIVE, STOP
 from tests.contracts.conftest import IDENTITY, PARAMS, SPACE, Opener, start
@@ -101,6 +103,19 @@ def test_two_looks_between_which_nothing_changed_give_one_and_the_same(opened: O
     third = reader.study("s")
     assert third is not second
     assert reader.study("s") is third
+
+
+def test_a_sign_of_life_makes_no_other_record_but_is_told(opened: Opener, reader: Reader) -> None:
+    study = opened()
+    start(study)
+    study.record(ALIVE, {"at": "2026-01-01T00:00:00+00:00"})
+    assert (first := reader.study("s")) is not None
+    study.record(ALIVE, {"at": "2026-01-01T00:00:05+00:00"})
+    assert (second := reader.study("s")) is not None
+    assert (second, hash(second)) == (first, hash(first)), "what was computed of one holds for the other"
+    assert second.facts[ALIVE]["at"].endswith("05+00:00")
+    study.record("task", "t")
+    assert reader.study("s") != second
 
 
 def test_studies_are_listed_the_newest_first_with_what_is_in_them(opened: Opener, reader: Reader) -> None:
@@ -346,3 +361,37 @@ def test_a_role_that_may_only_read_is_enough_to_watch_and_leaves_no_note() -> No
     with owner.connect() as connection:
         connection.execute(sqlalchemy.text("DROP ROLE reader"))
     owner.dispose()
+
+
+def test_a_server_that_does_not_answer_is_given_up_after_some_seconds() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        url = f"postgresql+psycopg://me:secret@127.0.0.1:{deaf.getsockname()[1]}/studies"
+        began = time.monotonic()
+        with pytest.raises(StorageError, match="cannot be opened") as caught:
+            Reader(url).studies()
+    assert time.monotonic() - began < 30, "not for ever; alone it takes 5 s"
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///file:{}?uri=true", "sqlite:///file:{}?mode=rwc&uri=true"])
+def test_a_file_is_opened_read_only_however_it_is_named(tmp_path: Path, url: str) -> None:
+    path = tmp_path / "studies.db"
+    with open_study(f"sqlite:///{path}", "s", IDENTITY) as study:
+        start(study)
+    reader = Reader(url.format(path))
+    assert [one.name for one in reader.studies()] == ["s"]
+    assert reader._storage is not None
+    with (
+        reader._storage.engine.connect() as connection,
+        pytest.raises(sqlalchemy.exc.OperationalError, match="readonly"),
+    ):
+        connection.execute(sqlalchemy.text("DELETE FROM trials"))
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg://me:secret@host/db", "postgresql+psycopg://me@host/db?password=secret"]
+)
+def test_a_password_is_nowhere_told(url: str) -> None:
+    assert "secret" not in readable_url(url)
+    assert readable_url("sqlite:///runs/studies.db") == "sqlite:///runs/studies.db"

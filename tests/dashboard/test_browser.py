@@ -24,9 +24,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CHROMIUM = shutil.which("chromium")
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SIGHTS = (("desktop", 1280, 900, "light"), ("phone", 390, 844, "dark"))
+SIGHTS = [(*size, scheme) for size in (("desktop", 1280, 900), ("phone", 390, 844)) for scheme in ("light", "dark")]
 TALL = 2400  # pixels
 PAGES = ("", "study", "seeds", "trial", "compare", "data", "model")
+VIEWS = ("now", "best", "space", "work")
+EVERY = [*(f"study?view={view}" for view in VIEWS), *(name for name in PAGES if name != "study")]
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +117,14 @@ def test_2_every_page_is_drawn_wide_and_narrow_in_light_and_dark(address: str, b
     for size, width, height, scheme in SIGHTS:
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         page = context.new_page()
-        for name in PAGES:
-            _open(page, f"{address}/{name}?study=live")
+        for name in EVERY:
+            _open(page, f"{address}/{name}{'&' if '?' in name else '?'}study=live")
             _fine(page)
             across = page.evaluate("document.querySelector('[data-testid=\"stMain\"]').scrollWidth")
             assert across <= width, f"{name} is {across} pixels wide on a screen of {width}"
             page.set_viewport_size({"width": width, "height": TALL})  # a page scrolls within the window
             page.wait_for_timeout(300)
-            page.screenshot(path=SCREENSHOTS / f"{name or 'studies'}-{size}-{scheme}.png")
+            page.screenshot(path=SCREENSHOTS / f"{name.replace('?view=', '-') or 'studies'}-{size}-{scheme}.png")
             page.set_viewport_size({"width": width, "height": height})
         context.close()
 
@@ -138,6 +140,10 @@ def test_3_tables_and_figures_are_downloaded(address: str, page: Any) -> None:
     with page.expect_download() as download:
         page.get_by_test_id("stDownloadButton").filter(has_text="HTML").first.click()
     assert "plotly" in Path(download.value.path()).read_text(encoding="utf-8")[:100_000]
+    page.get_by_test_id("stPlotlyChart").first.hover()
+    with page.expect_download() as download:
+        page.locator('.modebar-btn[data-title*="png" i]').first.click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
 
 
 def test_4_a_link_shows_the_same_to_whoever_gets_it(address: str, page: Any, place: Workplace) -> None:
@@ -168,10 +174,19 @@ def test_4_the_menu_keeps_the_study(address: str, page: Any, place: Workplace) -
 def test_5_a_whole_click_through_changes_no_byte_of_the_database(address: str, page: Any, place: Workplace) -> None:
     database = place.folder / "runs" / "studies.db"
     before = database.read_bytes()
-    for name in PAGES:
-        for view in ("now", "best", "space", "work") if name == "study" else ("",):
-            _open(page, f"{address}/{name}?study=live&view={view}")
-            _fine(page)
+    for name in EVERY:
+        _open(page, f"{address}/{name}{'&' if '?' in name else '?'}study=live")
+        _fine(page)
+    _open(page, f"{address}/study?study=live")
+    for view, title in zip((*VIEWS[1:], "now"), ("Best configurations", "Search space", "Work", "Now"), strict=True):
+        page.get_by_test_id("stButtonGroup").get_by_text(title, exact=True).click()
+        page.wait_for_url(f"**view={view}*")
+        _settled(page)
+        _fine(page)
+    for title in ("Seeds and folds", "Trial", "Compare", "Data", "Model", "Studies"):
+        page.get_by_role("link", name=title, exact=True).first.click()
+        _settled(page)
+        _fine(page)
     assert database.read_bytes() == before
     assert {one.name for one in database.parent.glob("studies.db*")} == {"studies.db"}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from automl.study.door import note_of
 from automl.study.heart import STOP
 from tests.dashboard.studies import IDENTITY, STAGES
 from tests.integration.conftest import Workplace
+from tests.stand_in_hub import files, stand_in_hub
 
 PAGES = ("studies", "study", "seeds", "trial", "compare", "data", "model")
 VIEWS = ("now", "best", "space", "work")
@@ -234,6 +237,47 @@ def test_the_model_labels_a_text_and_goes_to_a_folder(opened: Open, searched: Wo
     next(button for button in app.button if button.label == "Export").click().run()
     fine(app)
     assert (tmp_path / "taken" / "model.safetensors").exists()
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_the_model_goes_to_the_hub_and_the_token_nowhere_else(
+    opened: Open, searched: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with stand_in_hub(tmp_path / "hub") as hub:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+        app = opened(f"sqlite:///{searched.folder}/runs/studies.db", "model")
+        fields = {one.label: one for one in app.text_input}
+        fields["Repository"].set_value("me/reviews")
+        fields["Token with write access"].set_value(hub.token)
+        next(button for button in app.button if button.label == "Push").click().run()
+        assert f"The model is at {hub.url}/me/reviews" in fine(app)
+        pushed = files(hub.folder / "models" / "me" / "reviews")
+    assert {"model.safetensors", "README.md"} <= pushed.keys()
+    kept = [
+        str(dict(app.query_params)),
+        texts(app),
+        *(path.read_bytes().decode("latin-1") for path in _files(searched)),
+    ]
+    assert not any(hub.token in text for text in [*kept, *(content.decode("latin-1") for content in pushed.values())])
+
+
+def _files(place: Workplace) -> list[Path]:
+    return [path for path in (place.folder / "runs").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("page", ["studies", "study"])
+def test_a_locked_database_is_told_of_on_the_page(opened: Open, tmp_path: Path, page: str) -> None:
+    from tests.dashboard.studies import make
+
+    make(f"sqlite:///{tmp_path / 's.db'}", "one")
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        app = opened(f"sqlite:///{tmp_path / 's.db'}", page, study="one")
+        other.execute("ROLLBACK")
+    assert not app.exception
+    assert any("locked" in error.value for error in app.error)
+    assert "one" in fine(app.run()) or page == "studies"
 
 
 @pytest.mark.slow

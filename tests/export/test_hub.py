@@ -199,7 +199,10 @@ def test_a_folder_gets_the_model_whole_and_only_if_it_is_empty(
     target = tmp_path / "taken"
     assert export(searched, hub, "--study", study, "--output", str(target)).returncode == 0
     original = next(searched.folder.glob("runs/*/model"))
-    assert {path.name for path in target.iterdir()} == {path.name for path in original.iterdir()}
+    its_own = {"search_space.yaml"}  # the command that the card gives reads it
+    assert {path.name for path in target.iterdir()} == {path.name for path in original.iterdir()} | its_own
+    assert (target / "search_space.yaml").read_text() == (searched.folder / "space.yaml").read_text()
+    assert "--search-space search_space.yaml" in (target / "README.md").read_text()
     assert (target / "model.safetensors").read_bytes() == (original / "model.safetensors").read_bytes()
     again = export(searched, hub, "--study", study, "--output", str(target))
     assert again.returncode == 2
