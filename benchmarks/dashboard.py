@@ -13,15 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -32,10 +28,10 @@ from typing import Any
 from automl.dashboard.store import LONGEST
 from automl.records import State
 from automl.study import open_study
+from tests.dashboard.serving import CHROMIUM_QUIET, serving
 from tests.dashboard.studies import IDENTITY, make_large, params, run
 from tests.integration.conftest import make_workplace
 
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 STILL = """() => document.querySelector('h1') !== null && document.querySelector('[data-testid="stApp"]')
     .getAttribute('data-test-script-state') === 'notRunning'"""
 RUNS = """() => { const app = document.querySelector('[data-testid="stApp"]'); window.runs = 0;
@@ -75,7 +71,7 @@ def large(folder: Path, chromium: Any, trials: int, repeats: int) -> dict[str, A
     found: dict[str, Any] = {}
     for place in PLACES:
         opened = []
-        with app(url, folder) as address:
+        with serving(folder, AUTOML_STORAGE=url) as address:
             for _ in range(repeats):
                 with tab(chromium) as page:
                     opened.append(_seconds(partial(page.goto, f"{address}/{place}"), page))
@@ -114,7 +110,7 @@ def slowdown(folder: Path, chromium: Any, repeats: int, browsers: int) -> dict[s
             place = make_workplace(folder / f"{number}-{watched}", rows=1000, space=SPACE)
             with ExitStack() as stack:
                 if watched:
-                    address = stack.enter_context(app("sqlite:///runs/studies.db", place.folder))
+                    address = stack.enter_context(serving(place.folder))
                     for _ in range(browsers):
                         page = stack.enter_context(tab(chromium))
                         page.goto(f"{address}/study?study=watched")
@@ -129,29 +125,6 @@ def slowdown(folder: Path, chromium: Any, repeats: int, browsers: int) -> dict[s
 
 
 @contextmanager
-def app(url: str, folder: Path) -> Iterator[str]:
-    """The dashboard as its command starts it; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {**os.environ, "AUTOML_STORAGE": url, "PYTHONPATH": str(Path(__file__).parents[1])}
-    line = [sys.executable, "-m", "automl.dashboard", "--no-browser", "--port", str(port)]
-    with (folder / "dashboard.log").open("w") as log:
-        process = subprocess.Popen(line, cwd=folder, env=environment, stdout=log, stderr=log)
-        try:
-            while True:
-                try:
-                    with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1):
-                        break
-                except OSError:
-                    time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-@contextmanager
 def browser() -> Iterator[Any]:
     """Chromium without a window."""
     from playwright.sync_api import sync_playwright
@@ -160,7 +133,7 @@ def browser() -> Iterator[Any]:
         last_in_line = Path(folder) / "chromium"
         last_in_line.write_text(f'#!/bin/sh\nexec nice -n 19 {shutil.which("chromium")} "$@"\n')
         last_in_line.chmod(0o700)
-        chromium = playwright.chromium.launch(executable_path=last_in_line, args=QUIET)
+        chromium = playwright.chromium.launch(executable_path=last_in_line, args=CHROMIUM_QUIET)
         yield chromium
         chromium.close()
 

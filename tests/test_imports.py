@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {
         "automl",
+        "automl.commands",
         "automl.errors",
         "automl.doors",
         "automl.records",

@@ -163,15 +163,15 @@ def test_default_preset_starts_from_recipes_that_do_well():
         technique="features", feature_source="all", logistic_regression_c=0.03, lr_scheduler_type="cosine"
     )
     full = Params(
-        learning_rate=3e-4,
+        learning_rate=2e-4,
         layerwise_lr_decay=0.8,
-        per_device_train_batch_size=32,
-        num_train_epochs=5,
+        per_device_train_batch_size=16,
+        num_train_epochs=4,
         min_steps=100,
         lr_scheduler_type="cosine",
     )
     assert recipes[4] == full
-    assert full.model_copy(update={"learning_rate": 1e-4, "layerwise_lr_decay": 0.9, "num_train_epochs": 10}) in recipes
+    assert full.model_copy(update={"learning_rate": 1e-4, "layerwise_lr_decay": 0.9, "num_train_epochs": 5}) in recipes
     partly_frozen = space.distributions("partly_frozen")["partly_frozen.frozen_layers"]
     assert partly_frozen == IntDistribution(4, 8)  # a third to two thirds
 

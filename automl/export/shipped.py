@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from automl.commands import without
 from automl.errors import ModelError, OutputError, UsageError
 from automl.export.card import write_card
 from automl.export.folder import RESULT as RESULT_FILE
@@ -160,16 +161,9 @@ def _paths(result: Mapping[str, Any]) -> list[str]:
 
 def _for_others(command: str, *, own_space: bool) -> str:
     """The command without options that mean something on this machine only; its own search space lies beside it."""
-    dropped = {*OF_THE_MACHINE, *(["--search-space"] if own_space else [])}
-    kept: list[str] = []
-    words = iter(shlex.split(command))
-    for word in words:
-        option, equals, _ = word.partition("=")
-        if option not in dropped:
-            kept.append(word)
-        elif not equals:
-            next(words, None)
-    return shlex.join([*kept, *(["--search-space", SPACE] if own_space else [])])
+    if own_space:
+        return shlex.join([*without(command, (*OF_THE_MACHINE, "--search-space")), "--search-space", SPACE])
+    return shlex.join(without(command, OF_THE_MACHINE))
 
 
 def _words(command: str) -> list[str]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,12 @@ import optuna
 import pytest
 
 from automl.study import open_study
+from tests.dashboard.serving import CHROMIUM_QUIET, free_port, serving, wait_for
 from tests.integration.conftest import ROOT, Workplace, make_workplace
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CHROMIUM = shutil.which("chromium")
 SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", ROOT / "build" / "screenshots"))
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SIGHTS = [(*size, scheme) for size in (("desktop", 1280, 900), ("phone", 390, 844)) for scheme in ("light", "dark")]
 TALL = 2400  # pixels
 PAGES = ("", "study", "seeds", "trial", "compare", "data", "model")
@@ -48,32 +46,19 @@ def search(place: Workplace) -> Iterator[subprocess.Popen[str]]:
 @pytest.fixture(scope="module")
 def address(place: Workplace, search: subprocess.Popen[str]) -> Iterator[str]:
     """Of the app, as its own command starts it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    line = [sys.executable, "-m", "automl.dashboard", "--no-browser", "--port", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with (place.folder / "dashboard.log").open("w") as log:
-        process = subprocess.Popen(line, cwd=place.folder, env=environment, stdout=log, stderr=log)
-        try:
-            _until(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait(timeout=20)
+    with serving(place.folder) as address:
+        yield address
 
 
 def test_0_the_first_start_of_all_asks_for_nothing(tmp_path: Path) -> None:
     """Streamlit would ask for an e-mail address where it has never run, and wait for it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     line = [sys.executable, "-m", "automl.dashboard", "--port", str(port)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "BROWSER": "true"}
     quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(line, cwd=tmp_path, env=environment, text=True, **quiet) as process:
         try:
-            _until(lambda: _answers(f"http://127.0.0.1:{port}/_stcore/health"))
+            wait_for(f"http://127.0.0.1:{port}")
         finally:
             process.terminate()
         assert "mail" not in process.communicate()[0].casefold()
@@ -87,7 +72,7 @@ def browser() -> Iterator[Any]:
 
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_QUIET)
         yield browser
         browser.close()
 
@@ -237,14 +222,6 @@ def _fine(page: Any) -> None:
     assert page.get_by_test_id("stException").count() == 0
     errors = page.locator('[data-testid="stAlertContentError"]').all_inner_texts()
     assert not errors
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _until(holds: Any, seconds: float = 60) -> None:

@@ -6,6 +6,7 @@ import pytest
 from automl.errors import DataError
 from automl.metrics import METRICS
 from automl.selection import differences
+from automl.selection.compare import scored
 from tests.selection.studies import said_with, study
 
 
@@ -48,6 +49,30 @@ def test_repeats_are_compared_by_their_mean_and_only_where_both_are_known() -> N
     assert found.rows == 3
     assert found.value == pytest.approx((3 / 3 + 2 / 3) / 2 - 1 / 3)
     assert differences(labels, winner, {"unknown": np.full((4, 2), np.nan)}, "accuracy") == []
+
+
+def test_a_seed_that_one_side_lacks_or_has_in_part_takes_no_rows_from_the_comparison() -> None:
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    wrong = 1 - labels
+    twice = np.stack([labels, np.where(np.arange(6) < 3, wrong, labels)])  # .75 in the mean
+    once = np.stack([wrong, np.full(6, -1)])
+    partly = np.stack([labels, np.where(np.arange(6) < 2, wrong, -1)])  # its second seed is on one fold alone
+    first, second = differences(labels, twice, {"once": once, "partly": partly}, "accuracy")
+    assert (first.value, first.rows) == (0.75, 6)
+    assert (second.value, second.rows) == (-0.25, 6)
+    assert differences(labels, twice, {"never": np.full(6, -1)}, "accuracy") == []
+
+
+def test_a_score_has_the_interval_of_the_same_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=400)
+    said = np.where(rng.random((2, 400)) < 0.8, labels, 1 - labels)
+    found = scored(labels, said, "accuracy")
+    assert found.value == pytest.approx((said == labels).mean())
+    assert found.rows == 400
+    assert 0.02 < found.value - found.low < 0.045
+    assert 0.02 < found.high - found.value < 0.045
+    assert scored(labels, said, "accuracy", groups=np.arange(400) // 40).low < found.low + 0.01
 
 
 def test_a_higher_confidence_has_a_wider_interval() -> None:

@@ -6,6 +6,7 @@ import shlex
 
 import yaml
 
+from automl.commands import without
 from automl.dashboard.queries.params import MODEL
 from automl.records import Trial
 from automl.study.reader import StudyRecord
@@ -26,19 +27,10 @@ def as_space(trial: Trial) -> str | None:
 
 def again_command(study: StudyRecord, trial: Trial) -> str | None:
     """What trains this configuration again, on the first fold; `as_space` has to be in the file that it names."""
-    words = shlex.split(str(study.facts.get("command", "")))
-    if not words or not trial.facts.get("settings"):
+    command, model = str(study.facts.get("command", "")), trial.facts.get("settings", {}).get(MODEL)
+    if not command or not trial.facts.get("settings"):
         return None
-    model = trial.facts["settings"].get(MODEL)
-    dropped, kept = {*REPLACED, *(["--model"] if model else [])}, list[str]()
-    rest = iter(words)
-    for word in rest:
-        option, equals, _ = word.partition("=")
-        if option in dropped:
-            if not equals:
-                next(rest, None)
-        elif option != "--warm-start":
-            kept.append(word)
     name = f"{study.name}-trial-{trial.number}"[-MOST_NAMED:].lstrip("._-")  # one of its own in the same database
+    kept = without(command, {*REPLACED, *(["--model"] if model else [])}, {"--warm-start"})
     kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", name]
     return shlex.join(kept + (["--model", str(model)] if model else []))
