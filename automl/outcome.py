@@ -88,7 +88,7 @@ def finish(
         **_found(shipped, verdict, simple, prepared),
         "test": test["score"],
         "test_reads": test["reads"],
-        "by_label": test["by_label"],
+        "by_label": test.get("by_label", {}),  # what an earlier version recorded has none
         "baselines": _tested(study, simple, verdict, prepared),
         "original": None if kept is None else _original_facts(study, kept, prepared),
         "trials": _ends(trials),

@@ -269,7 +269,13 @@ def describe_data(prepared: Prepared) -> dict[str, Any]:
         "labels": {name: dict(zip(names, count, strict=True)) for name, count in counts.items()},
         "dropped": dict(splits.dropped),
         "imbalance": imbalance(splits.labelled.labels, len(names)).sentence(names),
-        "scarce": scarce({name: rows.labels for name, rows in parts.items()}, names),
+        "scarce": scarce(
+            {
+                "labelled" if held_out == len(splits.folds) else "held out": splits.labelled.labels[splits.folds >= 0],
+                "test": splits.test.labels,
+            },
+            names,
+        ),
     }
 
 

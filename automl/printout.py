@@ -118,7 +118,7 @@ def _labels(result: Mapping[str, Any]) -> list[str]:
     """What one number for all labels hides."""
     data, found = result["data"], result["by_label"]
     lines = [data[word] for word in ("imbalance", "scarce") if data[word]]
-    if lines or len(found) > 2:
+    if found and (lines or len(found) > 2):
         hardest = sorted(found, key=lambda name: found[name]["f1"])[:HARDEST]
         told = (f"{name} {found[name]['f1']:.2f} ({found[name]['rows']} rows)" for name in hardest)
         lines.append(f"Labels with the lowest F1 on the test rows: {', '.join(told)}")

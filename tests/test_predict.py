@@ -70,7 +70,7 @@ def test_a_column_that_would_be_overwritten_is_refused(classifier: Classifier) -
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
 def test_what_is_written_is_read_again(tmp_path: Path, suffix: str) -> None:
-    rows = [{"text": 'a "quoted",\ttext\nof two lines', "n": "1"}, {"text": "中文\u2028", "n": "2"}]
+    rows = [{"text": 'a "quoted", text\nof two lines', "n": "1"}, {"text": "中文\u2028", "n": "2"}]
     path = tmp_path / f"rows{suffix}"
     with path.open("w", encoding="utf-8", newline="") as file:
         write = writer(file, suffix)
@@ -83,6 +83,8 @@ def test_a_tab_separated_file_may_be_quoted_or_not(tmp_path: Path) -> None:
     path = tmp_path / "rows.tsv"
     path.write_text('text\tn\n"Good, he said\t1\nso-so\t2\n')
     assert list(read_stream(path)) == [{"text": '"Good, he said', "n": "1"}, {"text": "so-so", "n": "2"}]
+    path.write_text('text\tn\n"Good film\t1\nhe said, wow"\t2\n')
+    assert len(list(read_stream(path))) == 2, "two texts, and not one with a line break, as in a task"
     path.write_text('text\tn\n"Good"\t1\n"so\tso"\t2\n')
     assert list(read_stream(path)) == [{"text": "Good", "n": "1"}, {"text": "so\tso", "n": "2"}]
     path.write_text('text\tn\n"Good\t1\nbad\n')

@@ -47,8 +47,9 @@ def _sidebar() -> None:
 
 
 def _another_study() -> None:
-    for old in ("trial", "configurations", "technique", "params"):  # of the one before
-        st.query_params.pop(old, None)
+    for name in list(st.query_params):
+        if name not in ("lang", "view", "what"):  # the rest was chosen of the one before
+            st.query_params.pop(name)
     to_link("study")
 
 

@@ -85,9 +85,9 @@ def scores_table(rows: LabelledRows, said: Said, metric: str) -> pd.DataFrame:
 
     With the 95 % interval of the same bootstrap. Whoever was chosen by its score has too high a one.
     """
-    found = [(name, scored(rows.labels, one, metric, groups=rows.groups)) for name, one in said.items()]
+    found = scored(rows.labels, said, metric, groups=rows.groups)
     return pd.DataFrame(
-        [(name, one.value, one.low, one.high, one.rows) for name, one in found],
+        [(name, one.value, one.low, one.high, one.rows) for name, one in found.items()],
         columns=["what", "value", "low", "high", "rows"],
     )
 
@@ -100,8 +100,9 @@ def standing_table(study: StudyRecord, configurations: tuple[int, ...], metric: 
         DataError: the study's folder is not on this machine.
         NothingUsable: a file of predictions is gone, or was changed.
     """
-    rows = rows_of(study)
-    said = said_by(study, rows, configurations)
+    every = rows_of(study)
+    said = {name: one[:, every.held_out] for name, one in said_by(study, every, configurations).items()}
+    rows = every.take(every.held_out)
     if not said:
         return pd.DataFrame(columns=["what", "value", "low", "high", "rows", "like the first"])
     first = next(iter(said))
@@ -157,13 +158,16 @@ def read_audit(path: Path) -> pd.DataFrame:
 
 
 def _table(rows: LabelledRows, places: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "row": places if rows.places is None else rows.places[places],
             "text": [rows.texts[place] for place in places],
             "label": _names(rows.label_names, rows.labels[places]),
         }
     )
+    if rows.splits is not None and len(set(rows.splits)) > 1:  # else a row's number says it all
+        table.insert(0, "split", [rows.splits[place] for place in places])
+    return table
 
 
 def _names(names: Sequence[str], ids: np.ndarray) -> list[str]:

@@ -122,7 +122,8 @@ def choose_several(
     wanted = [] if emptied else (_linked(key, options) or list(default))[:most]
     own = from_link(key, wanted)
     picked = st.multiselect(label, options, key=own, on_change=to_link, args=(key,), max_selections=most, **more)
-    _keep(key, picked)
+    if options:
+        _keep(key, picked)
     return list(picked)
 
 

@@ -31,7 +31,10 @@ def command(
         bool, typer.Option("--private", help="For you alone; an existing public repository is refused.")
     ] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="Add a commit to a repository that has files already.")
+        bool,
+        typer.Option(
+            "--update", help="Where the repository has files already, add a commit that replaces a model in it."
+        ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files and the model card, and stop.")] = False,
 ) -> None:

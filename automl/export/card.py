@@ -175,10 +175,10 @@ def _is_of_the_hub(result: Mapping[str, Any]) -> bool:
 def _labels_table(found: Mapping[str, Mapping[str, float]] | None) -> str:
     if not found:  # of older studies
         return ""
-    rows = "".join(
-        f"| `{name}` | {one['precision']:.2f} | {one['recall']:.2f} | {one['f1']:.2f} | {one['rows']} |\n"
-        for name, one in found.items()
-    )
+    rows = ""
+    for name, one in found.items():
+        shares = " | ".join(f"{one[what]:.2f}" for what in ("precision", "recall", "f1"))
+        rows += f"| `{name.replace('|', '¦')}` | {shares} | {one['rows']} |\n"
     return f"| label | precision | recall | F1 | test rows |\n|---|---|---|---|---|\n{rows}\n"
 
 

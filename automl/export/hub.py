@@ -12,8 +12,9 @@ from automl.fetch.hub import quiet
 OF_THE_HUB = {".gitattributes"}  # what a repository has that is empty
 # Of an earlier model nothing may stay that this one does not have: loaders would mix the two.
 OF_A_MODEL = [
-    *("model*.safetensors*", "adapter_*", "base/*", "original/*", "config.json", "generation_config.json"),
+    *("model*.safetensors*", "adapter_config.json", "adapter_model.safetensors", "generation_config.json"),
     *("tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "search_space.yaml"),
+    *("base/*.json", "base/*.safetensors", "original/*.json", "original/*.safetensors"),
 ]
 AGAIN = "a commit is whole or not at all, so that nothing is half published: try again"
 

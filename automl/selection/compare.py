@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from automl.errors import DataError
+from automl.metrics import at_least_wilson
 from automl.records import Score
 from automl.selection.evidence import predicted
 from automl.selection.weighted import draw_weights, weighted_scores
@@ -68,20 +69,29 @@ def differences(
 
 def scored(
     labels: np.ndarray,
-    said: np.ndarray,
+    said: Mapping[str, np.ndarray],
     metric: str,
     *,
     groups: np.ndarray | None = None,
     confidence: float = 0.95,
     samples: int = 2000,
     seed: int = 0,
-) -> Score:
-    """One side's own score with its interval by the same bootstrap; arguments as in `differences`."""
-    side = _label_ids(labels, "it", said)
-    known = np.asarray((side >= 0).all(axis=0))
-    value, *sampled = _scores(labels, side, known, metric, draw_weights(len(labels), samples, seed, groups))
-    low, high = _percentiles(value, sampled, confidence)
-    return Score(value, low, high, int(known.sum()))
+) -> dict[str, Score]:
+    """Everyone's own score with its interval by the same bootstrap; arguments as in `differences`.
+
+    Those that said nothing have none.
+    """
+    weights, found = draw_weights(len(labels), samples, seed, groups), {}
+    for name, one in said.items():
+        side = _label_ids(labels, name, one)
+        known = np.asarray((side >= 0).all(axis=0))
+        if known.any():
+            value, *sampled = _scores(labels, side, known, metric, weights)
+            low, high = _percentiles(value, sampled, confidence)
+            right, rows = float((side == labels)[:, known].mean()), int(known.sum())
+            low, high = at_least_wilson(metric, value, low, high, right, rows)
+            found[name] = Score(float(value), low, high, rows)
+    return found
 
 
 def _difference(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from automl.errors import DataError
-from automl.records import Splits
+from automl.records import SPLITS, Splits
 
 FOLDER = "folder"  # study fact: where its files are, on the machine that searched
 ROWS = "rows.jsonl"  # in that folder
@@ -30,6 +30,14 @@ class LabelledRows:
     label_names: Sequence[str]
     groups: np.ndarray | None = None  # [rows]: of rows that belong together
     places: np.ndarray | None = None  # [rows]
+    splits: Sequence[str] | None = None  # which of the user's files they are in
+
+    def take(self, index: np.ndarray) -> LabelledRows:
+        """These rows, in this order."""
+        groups, places = (None if one is None else one[index] for one in (self.groups, self.places))
+        splits = None if self.splits is None else [self.splits[place] for place in index]
+        texts = [self.texts[place] for place in index]
+        return LabelledRows(texts, self.labels[index], self.folds[index], self.label_names, groups, places, splits)
 
     @property
     def held_out(self) -> np.ndarray:
@@ -50,6 +58,7 @@ def write_rows(path: Path, splits: Splits) -> None:
             columns["group"] = labelled.groups.tolist()
         if labelled.origins is not None:
             columns["row"] = labelled.origins[:, 1].tolist()
+            columns["split"] = [SPLITS[split] for split in labelled.origins[:, 0]]
         for row in zip(*columns.values(), strict=True):
             file.write(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False) + "\n")
     part.replace(path)
@@ -67,6 +76,7 @@ def read_rows(path: Path) -> LabelledRows:
             [str(name) for name in head["labels"]],
             _column(rows, "group"),
             _column(rows, "row"),
+            [str(row["split"]) for row in rows] if rows and "split" in rows[0] else None,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from automl.errors import StorageError
 
@@ -49,9 +49,10 @@ def open_to_read(url: str) -> optuna.storages.RDBStorage | None:
         where = sqlalchemy.engine.make_url(url)
         options = _engine_options(url, LOOK_SECONDS) | {"execution_options": {"postgresql_readonly": True}}
         if _is_sqlite(url) and where.database:
-            if not where.database.startswith("file:"):
-                if not Path(where.database).exists():
-                    return None
+            named = where.database.startswith("file:")
+            if not Path(unquote(where.database.removeprefix("file:")) if named else where.database).exists():
+                return None
+            if not named:
                 where = where.set(database=f"file:{quote(where.database)}")
             where = where.update_query_dict({"mode": "ro", "uri": "true"})
         engine = sqlalchemy.create_engine(where, **options)
@@ -94,7 +95,7 @@ def _engine_options(url: str, seconds: float = WRITE_SECONDS) -> dict[str, Any]:
     if _is_sqlite(url):
         return {"connect_args": {"timeout": seconds}}
     options: dict[str, Any] = {"pool_pre_ping": True}
-    if url.startswith(("postgresql+psycopg:", "postgresql+psycopg2:", "postgresql:")):
+    if url.startswith("postgresql") and "connect_timeout" not in url:  # else the user's own
         options["connect_args"] = {"connect_timeout": round(seconds)}
     return options
 

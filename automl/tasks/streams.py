@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,20 +42,16 @@ def _csv(path: Path) -> Iterator[Row]:
 
 
 def _tsv(path: Path) -> Iterator[Row]:
-    """Quoted like CSV, or, as many such files are, not quoted at all: then each line is a row. Read twice to know."""
-    try:
-        for _ in _quoted(path, "\t"):
-            pass
-    except DataError:
-        with any_field_size():
-            names, *_ = [tsv_row(line) for line in islice(_lines(path), 1)]
-            if any(len(tsv_row(line)) != len(names) for line in _lines(path)):
-                raise
-            refuse_repeated(names, str(path))
-            for line in islice(_lines(path), 1, None):
-                yield dict(zip(map(str.strip, names), tsv_row(line), strict=True))
-    else:
-        yield from _quoted(path, "\t")
+    """As a task is read: many such files do not quote, so a line is a row wherever all lines agree on that."""
+    with any_field_size():
+        if len({len(tsv_row(line)) for line in _lines(path)}) > 1:
+            yield from _quoted(path, "\t")
+            return
+        rows = map(tsv_row, _lines(path))
+        names = [name.strip() for name in next(rows, [])]
+        refuse_repeated(names, str(path))
+        for row in rows:
+            yield dict(zip(names, row, strict=True))
 
 
 def _lines(path: Path) -> Iterator[str]:

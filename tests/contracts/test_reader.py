@@ -376,6 +376,8 @@ def test_a_server_that_does_not_answer_is_given_up_after_some_seconds() -> None:
 @pytest.mark.parametrize("url", ["sqlite:///file:{}?uri=true", "sqlite:///file:{}?mode=rwc&uri=true"])
 def test_a_file_is_opened_read_only_however_it_is_named(tmp_path: Path, url: str) -> None:
     path = tmp_path / "studies.db"
+    assert Reader(url.format(path)).studies() == []
+    assert not path.exists()
     with open_study(f"sqlite:///{path}", "s", IDENTITY) as study:
         start(study)
     reader = Reader(url.format(path))

@@ -79,7 +79,8 @@ def test_further_seeds_are_compared_as_the_search_does_and_not_as_an_ensemble(tm
     own = differences(labels, said["trial 0"], {"x": said["trial 1"]}, "accuracy", groups=groups)[0]
     assert (difference["low"], difference["high"]) == (own.low, own.high), "rows of one group are drawn together"
     standing = evidence.standing_table(study, (0, 1), "accuracy")
-    assert standing["like the first"].tolist()[1:] == [True]
+    assert standing["like the first"].tolist() == [True, True]
+    assert standing["rows"].tolist() == [4, 4]
     assert evidence.disagreements(found, said)["row"].tolist() == [3], "as the user's file has it"
     assert evidence.confusion(found, said["trial 0"]).sum() == 4
 

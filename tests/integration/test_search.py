@@ -293,6 +293,11 @@ def test_the_same_command_with_more_budget_goes_on(place: Workplace, first: Run)
     for same in ("winner", "estimate", "test", "test_reads", "shipped"):
         assert again.result[same] == more.result[same]
     assert again.result["original"]["test"]["value"] == 0.123, "what is known is not read again"
+    assert again.result["by_label"] == more.result["by_label"] != {}
+    place.record("test", {name: one for name, one in place.facts()["test"].items() if name != "by_label"})
+    older = place.run("--keep-original", budget=20)  # recorded by a version that did not look at labels
+    assert (older.code, older.result["by_label"]) == (0, {}), older.errors
+    assert older.result["test"] == more.result["test"]
     assert len(place.trials()) == len(after)
 
 

@@ -64,15 +64,23 @@ def test_a_seed_that_one_side_lacks_or_has_in_part_takes_no_rows_from_the_compar
 
 
 def test_a_score_has_the_interval_of_the_same_bootstrap() -> None:
-    rng = np.random.default_rng(0)
+    rng, groups = np.random.default_rng(0), np.arange(400) // 40
     labels = rng.integers(2, size=400)
     said = np.where(rng.random((2, 400)) < 0.8, labels, 1 - labels)
-    found = scored(labels, said, "accuracy")
-    assert found.value == pytest.approx((said == labels).mean())
-    assert found.rows == 400
-    assert 0.02 < found.value - found.low < 0.045
-    assert 0.02 < found.high - found.value < 0.045
-    assert scored(labels, said, "accuracy", groups=np.arange(400) // 40).low < found.low + 0.01
+    by_group = np.where(groups < 8, labels, 1 - labels)  # whole groups are right or wrong
+    found = scored(labels, {"two": said, "one": by_group, "none": np.full(400, -1)}, "accuracy")
+    assert found["two"].value == pytest.approx((said == labels).mean())
+    assert (found["two"].rows, set(found)) == (400, {"two", "one"})
+    assert all(0.025 < one.high - one.value < 0.06 for one in found.values())
+    together = scored(labels, {"one": by_group}, "accuracy", groups=groups)["one"]
+    assert together.value - together.low > 0.15, "ten rows of a kind are drawn together"
+
+
+def test_a_score_without_an_error_is_not_taken_for_certain() -> None:
+    labels = np.repeat([0, 1], 20)
+    found = scored(labels, {"right": labels}, "macro_f1")["right"]
+    assert (found.value, found.high) == (1, 1)
+    assert found.low < 0.92
 
 
 def test_a_higher_confidence_has_a_wider_interval() -> None:

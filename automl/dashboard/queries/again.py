@@ -27,9 +27,10 @@ def as_space(trial: Trial) -> str | None:
 
 def again_command(study: StudyRecord, trial: Trial) -> str | None:
     """What trains this configuration again, on the first fold; `as_space` has to be in the file that it names."""
-    command, model = str(study.facts.get("command", "")), trial.facts.get("settings", {}).get(MODEL)
-    if not command or not trial.facts.get("settings"):
+    command, settings = str(study.facts.get("command", "")), trial.facts.get("settings")
+    if not study.is_search or not command or not settings:
         return None
+    model = settings.get(MODEL)
     name = f"{study.name}-trial-{trial.number}"[-MOST_NAMED:].lstrip("._-")  # one of its own in the same database
     kept = without(command, {*REPLACED, *(["--model"] if model else [])}, {"--warm-start"})
     kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", name]

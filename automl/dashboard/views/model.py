@@ -144,7 +144,7 @@ def _to_hub(model: ShippedModel) -> None:
             help=t("Used once, and neither stored nor shown. Empty: that of `hf auth login` on this machine."),
         )
         private = st.checkbox(t("Private"), value=True)
-        update = st.checkbox(t("Add a commit where the repository has files already"))
+        update = st.checkbox(t("Where the repository has files already, replace a model in it by a commit"))
         if st.form_submit_button(t("Push")) and repository:
             with st.spinner(t("Uploading")):
                 address = publish(model, repository, private=private, update=update, token=token or None)
