@@ -180,7 +180,7 @@ def test_6_the_model_is_tried_and_exported(address: str, page: Any, tmp_path: Pa
     _open(page, f"{address}/model?study=live")
     page.get_by_label("A text", exact=True).fill("a good warm film")
     page.get_by_role("button", name="Label it").click()
-    page.get_by_text("positive").first.wait_for(timeout=60_000)
+    page.locator("strong").filter(has_text="positive").first.wait_for(timeout=60_000)
     rows = tmp_path / "rows.csv"
     rows.write_text("id;text\n1;a good warm film\n2;an awful dull story\n")
     page.locator('input[type="file"]').set_input_files(rows)
