@@ -13,6 +13,8 @@ from automl.records import Score
 from automl.selection.evidence import predicted
 from automl.selection.weighted import draw_weights, weighted_scores
 
+CONFIDENCE, SAMPLES = 0.95, 2000
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -42,8 +44,8 @@ def differences(
     metric: str,
     *,
     groups: np.ndarray | None = None,
-    confidence: float = 0.95,
-    samples: int = 2000,
+    confidence: float = CONFIDENCE,
+    samples: int = SAMPLES,
     seed: int = 0,
 ) -> list[Difference]:
     """Paired bootstrap over rows: both are scored on the same drawn rows, and the interval is one of percentiles.
@@ -68,26 +70,19 @@ def differences(
 
 
 def scored(
-    labels: np.ndarray,
-    said: Mapping[str, np.ndarray],
-    metric: str,
-    *,
-    groups: np.ndarray | None = None,
-    confidence: float = 0.95,
-    samples: int = 2000,
-    seed: int = 0,
+    labels: np.ndarray, said: Mapping[str, np.ndarray], metric: str, groups: np.ndarray | None = None
 ) -> dict[str, Score]:
-    """Everyone's own score with its interval by the same bootstrap; arguments as in `differences`.
+    """Everyone's own score with its 95 % interval by the same bootstrap; arguments as in `differences`.
 
     Those that said nothing have none.
     """
-    weights, found = draw_weights(len(labels), samples, seed, groups), {}
+    weights, found = draw_weights(len(labels), SAMPLES, 0, groups), {}
     for name, one in said.items():
         side = _label_ids(labels, name, one)
         known = np.asarray((side >= 0).all(axis=0))
         if known.any():
             value, *sampled = _scores(labels, side, known, metric, weights)
-            low, high = _percentiles(value, sampled, confidence)
+            low, high = _percentiles(value, sampled, CONFIDENCE)
             right, rows = float((side == labels)[:, known].mean()), int(known.sum())
             low, high = at_least_wilson(metric, value, low, high, right, rows)
             found[name] = Score(float(value), low, high, rows)
