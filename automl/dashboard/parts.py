@@ -15,12 +15,18 @@ import streamlit as st
 from automl.dashboard.store import Store
 from automl.dashboard.words import LANGUAGES, translate
 from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE
-from automl.errors import AutomlError
+from automl.errors import AutomlError, DataError, NothingUsable, StorageError
 from automl.study.reader import Reader
 
 log = logging.getLogger(__name__)
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!$:|<>~-])")
 Args = ParamSpec("Args")
+SUMMARIES = {  # of an error, in the user's language; the first that fits
+    StorageError: "The database cannot be read.",
+    DataError: "This data cannot be read.",
+    NothingUsable: "What this needs is not there.",
+    AutomlError: "This cannot be done as it stands.",
+}
 
 
 def t(text: str, **values: Any) -> str:
@@ -58,7 +64,8 @@ def guarded(draw: Callable[Args, None]) -> Callable[Args, None]:
         try:
             draw(*args, **kwargs)
         except AutomlError as error:
-            st.error(plain(error), icon=":material/error:")
+            summary = next(text for kind, text in SUMMARIES.items() if isinstance(error, kind))
+            st.error(f"**{t(summary)}** {plain(error)}", icon=":material/error:")
         except Exception as error:  # a bug; told with what is needed to report it
             log.exception("%s", draw.__name__)
             st.error(t("This could not be drawn: {error}", error=plain(f"{type(error).__name__}: {error}")))

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import traceback
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +150,7 @@ class _Link:
     next: deque[Order] = field(default_factory=deque)  # given by the search to a worker that has yet to be free for it
     waiting: set[str] = field(default_factory=set)  # Ray's ids of those that have nothing to do
     workers: int = 0  # that were at work at once
-    causes: dict[str, str] = field(default_factory=dict)  # Ray's trial id -> what its worker died of
+    deaths: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # order -> what of, each
     fault: Exception | None = None
 
     def __reduce__(self) -> Any:
@@ -246,31 +246,38 @@ class _Searcher(Searcher):
         self._link.waiting.discard(trial_id)
         if order is None or self._link.fault is not None:
             return  # it has ended, or waited, or cannot be recorded
+        deaths = self._link.deaths[order.name] if error else []
+        if error and len(deaths) <= WORKER_RESTARTS:  # between two orders, of which Ray retries neither
+            self._link.next.append(order)
+            return
         with self._link.guard():
             if order.number is None:
-                self._end_step(order.name, trial_id, result or {}, error)
+                self._end_step(order.name, result or {}, deaths)
             else:
-                self._end(order.number, trial_id, result or {}, error)
+                self._end(order.number, result or {}, deaths)
 
-    def _end_step(self, step: str, trial_id: str, result: dict[str, Any], error: bool) -> None:
+    def _end_step(self, step: str, result: dict[str, Any], deaths: list[str]) -> None:
         if result.get("final") and "error" not in result:
             self._link.search.done(step, {name: result[name] for name in STEP_FACTS if name in result})
         elif not self._link.search.stopping:
-            self._link.search.broke(step, result.get("error") or self._link.causes.get(trial_id, "its worker died"))
+            self._link.search.broke(step, result.get("error") or _died(deaths))
 
-    def _end(self, number: int, trial_id: str, result: dict[str, Any], error: bool) -> None:
+    def _end(self, number: int, result: dict[str, Any], deaths: list[str]) -> None:
         search = self._link.search
         if result.get("final") and "error" not in result:
             search.complete(number, result["value"], {name: result[name] for name in COMPLETE_FACTS})
         elif search.stopping:
             return  # cut short, neither weak nor broken: given back when the run is over
-        elif error:
-            cause = self._link.causes.get(trial_id, "killed, or out of memory")
-            search.fail(number, f"its worker died {WORKER_RESTARTS + 1} times: {cause}", {})
+        elif deaths:
+            search.fail(number, _died(deaths), {})
         elif "error" in result:
             search.fail(number, result["error"], {"traceback": result["traceback"]})
         else:
             search.prune(number)
+
+
+def _died(deaths: list[str]) -> str:
+    return f"its worker died {len(deaths)} times: {deaths[-1]}"
 
 
 class _Scheduler(FIFOScheduler):
@@ -293,9 +300,10 @@ class _Scheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        lines = str(trial.get_error() or "").strip().splitlines()
-        if lines:
-            self._link.causes[trial.trial_id] = lines[-1]  # a searcher is only told that there was an error
+        order = self._link.orders.get(trial.trial_id)
+        if order is not None:  # a searcher is only told that there was an error, and of the last death alone
+            lines = str(trial.get_error() or "").strip().splitlines()
+            self._link.deaths[order.name].append(lines[-1] if lines else "killed, or out of memory")
 
 
 class _StopWithSearch(tune.Stopper):

@@ -14,6 +14,7 @@ from typing import Any
 import optuna
 import pytest
 
+from automl.dashboard.parts import SUMMARIES
 from automl.dashboard.words import LANGUAGES, translate
 from automl.study import Reader, open_study
 from automl.study.door import note_of
@@ -112,9 +113,10 @@ def test_without_a_database_it_says_how_to_start(opened: Open, tmp_path: Path, p
 def test_a_broken_database_is_explained(opened: Open, tmp_path: Path, page: str) -> None:
     path = tmp_path / "broken.db"
     path.write_bytes(b"not a database" * 1000)
-    app = opened(f"sqlite:///{path}", page)
-    assert not app.exception
-    assert any("broken.db" in one.value for one in app.error)
+    for language, summary in (("en", "The database cannot be read."), ("zh", "无法读取数据库。")):
+        app = opened(f"sqlite:///{path}", page, lang=language)
+        assert not app.exception
+        assert any(summary in one.value and "broken.db" in one.value for one in app.error)
     assert path.read_bytes() == b"not a database" * 1000
 
 
@@ -343,7 +345,7 @@ def test_nothing_of_a_real_search_is_left_untranslated_but_its_own_names(
 
 def test_every_text_of_the_pages_has_a_translation() -> None:
     folder = Path(__file__).parents[2] / "automl" / "dashboard"
-    said = set()
+    said = set(SUMMARIES.values())
     for file in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "t":

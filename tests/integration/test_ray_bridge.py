@@ -1,8 +1,10 @@
-"""Workers that have nothing to do for a while are there when something comes: no other one has to start."""
+"""Workers that wait are there when something comes, and one that dies costs no trial."""
 
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from automl.prepare import Request, prepare
 from automl.study import study_in_memory
 from automl.training.worker import WorkerSetup
 from automl.tuning import ray_bridge
-from automl.tuning.orders import Order
+from automl.tuning.orders import WORKER_RESTARTS, Order
 from automl.workload import worker_setup
 from tests.integration.conftest import make_workplace
 
@@ -35,6 +37,7 @@ class Plan:
 
     def __init__(self) -> None:
         self.asked, self.workers, self.begun = 0, dict[int, int](), dict[int, int]()
+        self.errors: dict[int, str] = {}
 
     @property
     def running(self) -> bool:
@@ -58,6 +61,9 @@ class Plan:
     def complete(self, number: int, value: float, facts: Mapping[str, Any]) -> None:
         self.workers[number] = facts["worker"]
 
+    def fail(self, number: int, error: str, facts: Mapping[str, Any]) -> None:
+        self.errors[number], self.workers[number] = error, 0
+
     def release(self) -> list[int]:
         return []
 
@@ -80,3 +86,45 @@ def test_those_who_waited_go_on_with_what_comes(setup: WorkerSetup) -> None:
     workers = plan.workers
     assert workers[0] != workers[1]
     assert {workers[2], workers[3]} == {workers[0], workers[1]}
+
+
+def run_mortals(plan: Any, setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch, mortal: type) -> None:
+    """Run a plan with workers that are killed at certain moments."""
+    monkeypatch.setattr(ray_bridge, "_Trainable", mortal)
+    with ray_bridge.cluster(ray_bridge.Resources(workers=2)) as resources:
+        ray_bridge.run(plan, setup, resources)
+
+
+def test_a_worker_that_dies_between_two_trials_costs_neither(
+    setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    died = tmp_path / "died"
+
+    class Mortal(ray_bridge._Trainable):
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            if not died.exists():
+                died.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().reset_config(new_config)
+
+    plan = Plan()
+    run_mortals(plan, setup, monkeypatch, Mortal)
+    assert died.exists()
+    assert plan.errors == {}
+    assert set(plan.workers) == set(range(len(STEPS)))
+
+
+def test_a_trial_that_kills_each_of_its_workers_is_given_up(
+    setup: WorkerSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mortal(ray_bridge._Trainable):
+        def step(self) -> dict[str, Any]:
+            if self.config.get("number") == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().step()
+
+    plan = Plan()
+    run_mortals(plan, setup, monkeypatch, Mortal)
+    assert set(plan.errors) == {2}
+    assert plan.errors[2].startswith(f"its worker died {WORKER_RESTARTS + 1} times: ")
+    assert set(plan.workers) == set(range(len(STEPS)))
