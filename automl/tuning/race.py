@@ -62,25 +62,31 @@ class Race:
         """The best of those that came furthest in the race; None where nothing was completed.
 
         A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
-        Nor does it where one who is on the way, and has most of it behind, is ahead so far.
+        Who is on the way, has most of it behind and is ahead so far, is compared with the best there by what both had.
         """
+        contest = found
         for place in range(len(self.cells), 0, -1):
-            there, coming = ranked(found, self.cells[:place]), self._on_the_way(found, place)
-            if len(there) < FEWEST_ENTRANTS and coming:
+            cells, coming = self.cells[:place], self._on_the_way(found, place)
+            there = ranked(contest, cells)
+            if not there or (coming and len(ranked(found, cells)) < FEWEST_ENTRANTS):
                 continue
-            if there and not any(self._ahead_of(there[0], rival, place) for rival in coming):
+            ahead = [rival for rival in coming if self._ahead_of(there[0], rival, place)]
+            if not ahead:
                 return there[0]
+            contest = [there[0], *ahead]  # and nobody who was beaten here
         return None
 
     def worth_keeping(self, trials: Sequence[Trial]) -> set[int]:
         """Numbers of the trials whose models may be shipped: those of every configuration that may still win.
 
-        More than race now: with each configuration that is completed, one that is further down may be admitted.
+        More than race now: one that is further down is admitted when more were completed, or when another technique
+        lost its place.
         """
         found, cells = configurations(trials), self.cells
         kept: set[int] = set()
         for place in range(1, len(cells) + 1):
-            for one in self._in_line(found, place)[: self._room(MOST_ENTRANTS, place)]:
+            best = ranked(found, cells[:place])[: self._room(MOST_ENTRANTS, place)]
+            for one in (*best, *self.techniques.champions(found, place).values()):
                 if place == len(cells) or not one.complete(cells[: place + 1]):  # else it is judged further on
                     kept |= {trial.number for trial in one.trials.values()}
         return kept

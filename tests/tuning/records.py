@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -54,13 +54,18 @@ class Record:
         job = self.policy.next(self.trials, used) if len(self.trials) < self.budget else None
         if job is not None:
             number = len(self.trials)
-            params = {"rate": 1.0 + number} if job.params is None else job.params
+            params = self._proposed(number, job.arms) if job.params is None else job.params
             trial = a_trial(number, cell=job.cell, params=params, of=job.configuration)
             own = {name: True for name in ("speculative", "spare") if getattr(job, name)}
             self.trials.append(replace(trial, facts={**trial.facts, "stage": job.stage, **own}))
             self.jobs.append(job)
             self.used.append(used)
         return job
+
+    def _proposed(self, number: int, arms: Sequence[str]) -> dict[str, float]:
+        """The first of some params that belongs to one of these techniques."""
+        some = ({"rate": 1.0 + number + part / 10} for part in range(10))
+        return next(params for params in some if not arms or self.policy.arm_of(params) in arms)
 
     def end(self, number: int, value: float | None, state: State = State.COMPLETE, **facts: Any) -> None:
         trial = self.trials[number]

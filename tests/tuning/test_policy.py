@@ -22,12 +22,17 @@ from automl.tuning.race import MOST_ENTRANTS
 from tests.tuning.records import ENDED, FIRST, RECIPES, Record, a_trial
 
 NEW = Job(SEARCH, FIRST, arms=("",))  # what the sampler proposes
+ARMS = ("0", "1", "2")
 NEW_OF_A = Job(SEARCH, FIRST, arms=("a",))
 CELLS = [Cell(0, 7), Cell(1, 8), Cell(2, 9), Cell(3, 10), Cell(4, 11)]
 
 
 def a_policy(n_folds: int = 5, repeats: int = 0, budget: int = 0, recipes: Any = RECIPES) -> Policy:
     return Policy(n_folds, 7, recipes, repeats, budget)
+
+
+def arm_of(params: Any) -> str:
+    return ARMS[round(10 * params["rate"]) % len(ARMS)]
 
 
 def leader(policy: Policy, *trials: Any) -> int | None:
@@ -265,6 +270,32 @@ def test_models_that_can_no_longer_win_are_not_kept() -> None:
     assert kept == set(range(20 - MOST_ENTRANTS, 20))
 
 
+def test_who_was_beaten_further_on_does_not_lead_again_for_a_rival_s_sake() -> None:
+    policy = a_policy(recipes=())
+    values = [0.99, 0.98, 0.9, 0.89, *(0.5 for _ in range(20))]
+    trials = [a_trial(number, value) for number, value in enumerate(values)]
+    trials += [a_trial(24 + number, values[number], of=number, cell=CELLS[1]) for number in range(MOST_ENTRANTS)]
+    beaten = a_trial(32, 0.0, of=0, cell=CELLS[2])
+    there = [a_trial(33 + number, values[number], of=number, cell=CELLS[2]) for number in (2, 3)]
+    rival = a_trial(40, of=1, cell=CELLS[2])
+    trials += [beaten, *there, rival]
+    assert leader(policy, *trials) == 1, "by both cells that it was in, as the best of the third is"
+    assert {1, 25} <= policy.race.worth_keeping(trials)
+    assert not {0, 24, 32} & policy.race.worth_keeping(trials)
+
+
+def test_a_model_is_kept_that_is_admitted_only_when_another_technique_falls_behind() -> None:
+    rates = [number / 10 for number in range(3)]  # of techniques 0, 1 and 2
+    policy = replace(a_policy(recipes=()), arms=ARMS, arm_of=arm_of, held_out=200)
+    first = [a_trial(number, 0.6, params={"rate": rate}) for number, rate in enumerate(rates[1:])]
+    like = [a_trial(2 + number, 0.62 - number / 1000, params={"rate": 0.3 * number}) for number in range(MOST_ENTRANTS)]
+    before = policy.race.worth_keeping([*first, *like])
+    far_ahead = a_trial(20, 0.9, params={"rate": 3.0})
+    found = configurations([*first, *like, far_ahead])
+    kept_out = [one.number for one in policy.race._in_line(found, 1)[:MOST_ENTRANTS]]
+    assert set(kept_out) - {20} <= before
+
+
 def stopped(number: int, value: float, step: int = 1, **more: Any) -> Trial:
     return replace(a_trial(number, state=State.PRUNED, **more), intermediate={step: value})
 
@@ -376,6 +407,8 @@ def searches(draw: st.DrawFn) -> tuple[Policy, int, int, random.Random]:
         budget=draw(st.sampled_from([0, budget])),
         recipes=RECIPES[: draw(st.integers(0, 3))],
     )
+    if draw(st.booleans()):
+        policy = replace(policy, arms=ARMS, arm_of=arm_of, held_out=draw(st.sampled_from([0, 60, 200])))
     return policy, budget, draw(st.integers(1, 5)), draw(st.randoms(use_true_random=False))
 
 
@@ -462,7 +495,7 @@ def test_what_comes_next_depends_on_the_record_alone(search: Any, cut: int) -> N
     if record is None:
         return
     used = len(record.trials) / budget
-    again = Policy(policy.n_folds, policy.seed, list(policy.recipes), policy.repeats, policy.budget)
+    again = replace(policy, recipes=list(policy.recipes))
     assert again.next(copy.deepcopy(record.trials), used) == policy.next(record.trials, used)
     # A search that was killed here runs what was running once more, and then goes on to an end like any other.
     resumed = Record(again, budget)
