@@ -284,16 +284,16 @@ def test_who_was_beaten_further_on_does_not_lead_again_for_a_rival_s_sake() -> N
     assert not {0, 24, 32} & policy.race.worth_keeping(trials)
 
 
-def test_a_model_is_kept_that_is_admitted_only_when_another_technique_falls_behind() -> None:
-    rates = [number / 10 for number in range(3)]  # of techniques 0, 1 and 2
+def test_a_model_is_kept_that_is_admitted_only_when_other_techniques_fall_behind() -> None:
     policy = replace(a_policy(recipes=()), arms=ARMS, arm_of=arm_of, held_out=200)
-    first = [a_trial(number, 0.6, params={"rate": rate}) for number, rate in enumerate(rates[1:])]
-    like = [a_trial(2 + number, 0.62 - number / 1000, params={"rate": 0.3 * number}) for number in range(MOST_ENTRANTS)]
-    before = policy.race.worth_keeping([*first, *like])
-    far_ahead = a_trial(20, 0.9, params={"rate": 3.0})
-    found = configurations([*first, *like, far_ahead])
-    kept_out = [one.number for one in policy.race._in_line(found, 1)[:MOST_ENTRANTS]]
-    assert set(kept_out) - {20} <= before
+    costly = [a_trial(number, 0.6, params={"rate": 0.1 + number / 10}) for number in range(2)]
+    cheap = [a_trial(2 + number, 0.62 - number / 1000, params={"rate": 0.3 * number}) for number in range(22)]
+    kept = policy.race.worth_keeping([*costly, *cheap])
+    found = configurations([*costly, *cheap, a_trial(24, 0.9, params={"rate": 9.0})])
+    admitted = {one.number for one in policy.race.admitted(found, 1)}
+    assert len(admitted) == MOST_ENTRANTS
+    assert not admitted & {0, 1}
+    assert admitted - {24} <= kept
 
 
 def stopped(number: int, value: float, step: int = 1, **more: Any) -> Trial:
