@@ -23,6 +23,7 @@ from automl.records import State, Trial
 from automl.study import Reader
 from automl.study.heart import ALIVE
 from automl.study.reader import StudyRecord
+from automl.study.summaries import StudySummary
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BEGAN = datetime(2026, 1, 1, 12, 0, 0)
@@ -157,6 +158,12 @@ def test_the_expected_best_of_n_is_the_mean_over_all_draws(values: list[float], 
     table = best_of_n(values, 3, maximize=maximize)
     for n, expected in zip(table["n"], table["expected"], strict=True):
         assert expected == pytest.approx(fmean(best(draw) for draw in product(values, repeat=n)))
+
+
+def test_the_list_has_the_winner_s_mean_once_there_is_one() -> None:
+    running = StudySummary("a", {"identity": {}}, {State.COMPLETE: 2}, 0.9, None, None)
+    ended = replace(running, name="b", facts={"identity": {}, "result": {"validation": 0.8}})
+    assert list(queries.studies_table([running, ended])["best"]) == [0.9, 0.8]
 
 
 def test_luck_is_told_from_the_maximum_down_to_the_test() -> None:

@@ -49,18 +49,22 @@ def _is_final(result: Mapping[str, Any] | None, trials: Mapping[State, int]) -> 
 
 
 def studies_table(summaries: Iterable[StudySummary], at: datetime | None = None) -> pd.DataFrame:
-    """One row a study: name, task, state, metric, best, estimate, low, high, trials by state, seconds, last."""
+    """One row a study: name, task, state, metric, best, estimate, low, high, trials by state, seconds, last.
+
+    The best is the winner's mean; until there is one, the luckiest of all trials.
+    """
     at = at or datetime.now(UTC)
     rows = []
     for one in summaries:
-        estimate = (one.facts.get(RESULT) or {}).get("estimate") or {}
+        result = one.facts.get(RESULT) or {}
+        estimate = result.get("estimate") or {}
         rows.append(
             {
                 "study": one.name,
                 "task": one.facts.get("task"),
                 "state": state_of(one.facts, one.trials, at).value,
                 "metric": one.facts.get("metric"),
-                "best": one.best,
+                "best": result.get("validation", one.best),
                 "estimate": estimate.get("value"),
                 "low": estimate.get("low"),
                 "high": estimate.get("high"),

@@ -43,7 +43,9 @@ def _list() -> None:
             "last": st.column_config.DatetimeColumn(t("last activity"), format="YYYY-MM-DD HH:mm"),
             "seconds": st.column_config.NumberColumn(t("time, s"), format="%d"),
             "best": st.column_config.NumberColumn(
-                t("best value"), format="%.4g", help=t("The best of all trials: too high a guess for new data.")
+                t("best value"),
+                format="%.4g",
+                help=t("The winner's mean over its folds; until there is one, the best of all trials."),
             ),
             "estimate": st.column_config.NumberColumn(
                 t("estimate"), format="%.3f", help=t("Expected on unseen data, corrected for having been chosen.")
