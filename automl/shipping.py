@@ -23,6 +23,7 @@ from automl.training.distillation import NOT_EXPRESSIBLE, student_params
 from automl.tuning.configurations import Configuration, configurations
 from automl.tuning.duration import REFIT_TRAININGS, training_seconds
 from automl.tuning.finals import AVERAGE, REFIT, STUDENT, Finals
+from automl.tuning.kept import leader_with_models
 from automl.tuning.orders import Order
 from automl.tuning.policy import Policy
 from automl.workload import adaptation_of, device_here, worker_setup
@@ -70,14 +71,14 @@ def choose_shipped(
         NothingUsable: no configuration was completed, or none can be shipped.
     """
     found = configurations(study.trials())
-    winner = policy.race.leader(found)
+    winner = leader_with_models(policy, found)
     if winner is None:
         raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
     shipped = _plain_form(study, winner, prepared, progress, until)
     if shipped is not None and not (shipped.name == STUDENT and shipped.candidates.lost):
         return shipped
     eligible = [one for one in found if _is_expressible(_params(one, prepared))]
-    other = policy.race.leader(eligible)
+    other = leader_with_models(policy, eligible)
     if other is not None and (shipped is None or _worth(other, policy) > shipped.candidates.named[STUDENT].value):
         instead = _plain_form(study, other, prepared, progress, until)
         if instead is not None and Path(instead.checkpoint).exists():  # else it was far from winning, and time was up

@@ -30,6 +30,11 @@ class Configuration:
         """Whether it was tried because workers were idle, and is not waited for."""
         return bool(self.trials[min(self.trials, key=lambda cell: self.trials[cell].number)].facts.get("spare"))
 
+    @property
+    def at_work(self) -> bool:
+        """Whether it is being trained, or waits to go on."""
+        return any(trial.state in (State.RUNNING, State.WAITING) for trial in self.trials.values())
+
     def complete(self, cells: Sequence[Cell]) -> bool:
         """Whether it was trained to the end in every one of these cells."""
         return all(cell in self.trials and self.trials[cell].state is State.COMPLETE for cell in cells)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from automl.records import State, Trial
-from automl.tuning.configurations import configurations
+from automl.tuning.configurations import Configuration, configurations
 from automl.tuning.policy import Policy
 
 
@@ -16,6 +16,22 @@ def forget_models(policy: Policy, trials: Sequence[Trial]) -> None:
     for trial in trials:
         if trial.number not in kept and "checkpoint" in trial.facts:
             Path(trial.facts["checkpoint"]).unlink(missing_ok=True)
+
+
+def leader_with_models(policy: Policy, found: Sequence[Configuration]) -> Configuration | None:
+    """Who leads of those whose models are all there; of all, where nobody's are.
+
+    Files are removed by people, too, and by a search with a smaller budget, in which fewer go on.
+    """
+    leader = policy.race.leader(found)
+    if leader is None or _has_models(leader):
+        return leader
+    return policy.race.leader([one for one in found if _has_models(one)]) or leader
+
+
+def _has_models(one: Configuration) -> bool:
+    files = [trial.facts["checkpoint"] for trial in one.trials.values() if "checkpoint" in trial.facts]
+    return all(Path(file).exists() for file in files)
 
 
 def forget_states(folder: Path, policy: Policy, trials: Sequence[Trial], *, promotable: bool = True) -> None:

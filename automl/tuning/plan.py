@@ -16,7 +16,7 @@ from automl.tuning.configurations import Cell, cell_of, configuration_of, config
 from automl.tuning.duration import Forecast
 from automl.tuning.finals import Finals
 from automl.tuning.job import RACE, Job
-from automl.tuning.kept import forget_models, forget_states
+from automl.tuning.kept import forget_models, forget_states, leader_with_models
 from automl.tuning.orders import Order
 from automl.tuning.policy import Policy
 from automl.tuning.proposals import Proposer
@@ -145,7 +145,7 @@ class Search:
         self._progress.emit(Notice("warning", f"{step}: {error}; another model is shipped in its place"))
 
     def _last_steps(self) -> Finals | None:
-        leader = self._policy.race.leader(configurations(self._study.trials()))
+        leader = leader_with_models(self._policy, configurations(self._study.trials()))
         return None if leader is None else Finals(self._study, leader, self._space)
 
     def _start(self, trial: Trial) -> Order:

@@ -49,7 +49,8 @@ class Race:
 
     def overtaking(self, found: Sequence[Configuration]) -> Job | None:
         """A cell that others in the race come to, if they overtake those in front."""
-        job = self._untrained(self.admitted(found, 1))
+        hopeful = self._may_win(found)  # the models of others are gone
+        job = self._untrained([one for one in self.admitted(found, 1) if one.number in hopeful])
         return None if job is None else replace(job, speculative=True)
 
     def admitted(self, found: Sequence[Configuration], place: int) -> list[Configuration]:
@@ -63,33 +64,47 @@ class Race:
 
         A place counts once some have come there, or no one else is on the way: the first would else win by its speed.
         Who is on the way, has most of it behind and is ahead so far, is compared with the best there by what both had.
+        Nobody leads again who was beaten further on.
         """
-        contest = found
+        contest = list(found)
         for place in range(len(self.cells), 0, -1):
-            cells, coming = self.cells[:place], self._on_the_way(found, place)
+            cells, numbers = self.cells[:place], {one.number for one in contest}
+            coming = [rival for rival in self._on_the_way(found, place) if rival.number in numbers]
             there = ranked(contest, cells)
-            if not there or (coming and len(ranked(found, cells)) < FEWEST_ENTRANTS):
+            if not there:
+                continue
+            if coming and len(ranked(found, cells)) < FEWEST_ENTRANTS:
+                contest = [one for one in contest if not one.lost(cells[-1])]
                 continue
             ahead = [rival for rival in coming if self._ahead_of(there[0], rival, place)]
             if not ahead:
                 return there[0]
-            contest = [there[0], *ahead]  # and nobody who was beaten here
+            contest = [there[0], *ahead]
         return None
 
     def worth_keeping(self, trials: Sequence[Trial]) -> set[int]:
         """Numbers of the trials whose models may be shipped: those of every configuration that may still win.
 
+        Among them whatever is being trained: it may have been pushed out meanwhile, and come back by how that ends.
+        """
+        found = configurations(trials)
+        numbers = self._may_win(found) | self._may_win([one for one in found if not one.spare])
+        kept = [one for one in found if one.number in numbers or one.at_work]
+        return {trial.number for one in kept for trial in one.trials.values()}
+
+    def _may_win(self, found: Sequence[Configuration]) -> set[int]:
+        """Numbers of those that may still come to the front. Who is none of them once never is again.
+
         More than race now: one that is further down is admitted when more were completed, or when another technique
         lost its place.
         """
-        found, cells = configurations(trials), self.cells
-        kept: set[int] = set()
+        cells, hopeful = self.cells, set[int]()
         for place in range(1, len(cells) + 1):
             best = ranked(found, cells[:place])[: self._room(MOST_ENTRANTS, place)]
             for one in (*best, *self.techniques.champions(found, place).values()):
                 if place == len(cells) or not one.complete(cells[: place + 1]):  # else it is judged further on
-                    kept |= {trial.number for trial in one.trials.values()}
-        return kept
+                    hopeful.add(one.number)
+        return hopeful
 
     def _untrained(self, wanted: Sequence[Configuration]) -> Job | None:
         """The first cell that the first of these has yet to be trained in, if it was stopped in none."""

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import traceback
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -150,7 +150,8 @@ class _Link:
     next: deque[Order] = field(default_factory=deque)  # given by the search to a worker that has yet to be free for it
     waiting: set[str] = field(default_factory=set)  # Ray's ids of those that have nothing to do
     workers: int = 0  # that were at work at once
-    deaths: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # order -> what of, each
+    deaths: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # Ray's id -> what of
+    begun: Counter[str] = field(default_factory=Counter)  # name of an order -> how often Ray was given it
     fault: Exception | None = None
 
     def __reduce__(self) -> Any:
@@ -179,6 +180,7 @@ class _Link:
     def begin(self, trial_id: str, order: Order) -> None:
         """Note whose order it is."""
         self.orders[trial_id] = order
+        self.begun[order.name] += 1
         self.workers = max(self.workers, len(self.orders) + len(self.waiting))
 
     def wait(self, trial_id: str) -> bool:
@@ -246,8 +248,9 @@ class _Searcher(Searcher):
         self._link.waiting.discard(trial_id)
         if order is None or self._link.fault is not None:
             return  # it has ended, or waited, or cannot be recorded
-        deaths = self._link.deaths[order.name] if error else []
-        if error and len(deaths) <= WORKER_RESTARTS:  # between two orders, of which Ray retries neither
+        deaths = self._link.deaths.pop(trial_id, ["killed, or out of memory"]) if error else []
+        if error and max(len(deaths), self._link.begun[order.name]) <= WORKER_RESTARTS:
+            # Ray does not retry what a worker was given that died between two orders, and may tell of that twice.
             self._link.next.append(order)
             return
         with self._link.guard():
@@ -277,7 +280,7 @@ class _Searcher(Searcher):
 
 
 def _died(deaths: list[str]) -> str:
-    return f"its worker died {len(deaths)} times: {deaths[-1]}"
+    return f"its worker died {WORKER_RESTARTS + 1} times: {deaths[-1]}"
 
 
 class _Scheduler(FIFOScheduler):
@@ -300,10 +303,8 @@ class _Scheduler(FIFOScheduler):
         return TrialScheduler.CONTINUE if goes_on else TrialScheduler.STOP
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        order = self._link.orders.get(trial.trial_id)
-        if order is not None:  # a searcher is only told that there was an error, and of the last death alone
-            lines = str(trial.get_error() or "").strip().splitlines()
-            self._link.deaths[order.name].append(lines[-1] if lines else "killed, or out of memory")
+        lines = str(trial.get_error() or "").strip().splitlines()  # a searcher is only told that there was an error
+        self._link.deaths[trial.trial_id].append(lines[-1] if lines else "killed, or out of memory")
 
 
 class _StopWithSearch(tune.Stopper):

@@ -284,6 +284,77 @@ def test_who_was_beaten_further_on_does_not_lead_again_for_a_rival_s_sake() -> N
     assert not {0, 24, 32} & policy.race.worth_keeping(trials)
 
 
+def falling(count: int, **more: Any) -> list[Trial]:
+    """So many of the first cell, each a little worse than the one before."""
+    return [a_trial(number, 0.9 - number / 1000, **more) for number in range(count)]
+
+
+def dropped_and_leading(policy: Policy, *records: list[Trial]) -> tuple[set[int], set[int]]:
+    """Trials whose models were dropped as the record grew, and those of who leads in the end."""
+    dropped: set[int] = set()
+    for trials in records:
+        complete = {trial.number for trial in trials if trial.state is State.COMPLETE}
+        dropped |= complete - policy.race.worth_keeping(trials)
+    leading = policy.race.leader(configurations(records[-1]))
+    assert leading is not None
+    return dropped, {trial.number for trial in leading.trials.values()}
+
+
+def test_a_model_is_kept_whose_configuration_is_pushed_out_while_it_is_trained_further() -> None:
+    policy = a_policy(recipes=())
+    racing = [a_trial(30 + number, of=number, cell=CELLS[1]) for number in range(MOST_ENTRANTS)]
+    late = a_trial(24, 0.95)
+    ended = [replace(one, state=State.COMPLETE, value=0.99 if one.number == 37 else 0.5) for one in racing]
+    dropped, leading = dropped_and_leading(
+        policy, [*falling(24), *racing], [*falling(24), late, *racing], [*falling(24), late, *ended]
+    )
+    assert leading == {7, 37}
+    assert not dropped & leading
+
+
+def test_a_model_is_kept_that_only_one_from_idle_workers_stands_before() -> None:
+    policy = a_policy(recipes=())
+    spare = a_trial(24, 0.95, spare=True)
+    trials = [*falling(24), spare]
+    trials += [a_trial(30 + number, 0.5, of=number, cell=CELLS[1]) for number in range(MOST_ENTRANTS - 1)]
+    assert policy.race.next([one for one in configurations(trials) if not one.spare]) == Job(
+        RACE, CELLS[1], {"rate": 7.0}, 7
+    )
+    dropped, leading = dropped_and_leading(policy, trials, [*trials, a_trial(37, 0.99, of=7, cell=CELLS[1])])
+    assert leading == {7, 37}
+    assert not dropped & leading
+
+
+def test_nobody_is_trained_further_whose_models_are_gone() -> None:
+    policy = a_policy(3, recipes=())
+    trials = [a_trial(number, 0.9 - number / 100) for number in range(15)]
+    trials += [a_trial(15 + number, 0.7 if number else 0.5, of=number, cell=CELLS[1]) for number in range(5)]
+    assert not {0, 15} & policy.race.worth_keeping(trials)
+    running = [a_trial(20 + number, of=number, cell=CELLS[2]) for number in (1, 2)]
+    job = policy.race.overtaking(configurations([*trials, *running]))
+    assert job is None or job.configuration != 0
+
+
+def test_two_cells_are_too_few_also_beside_a_better_rival() -> None:
+    through = [
+        a_trial(10 * n + place, 0.8 - n / 100, of=n or None, cell=CELLS[place]) for n in (0, 1) for place in range(5)
+    ]
+    through = [replace(one, facts={**one.facts, "configuration": one.number // 10}) for one in through]
+    rival = [a_trial(20 + place, 0.82, of=20, cell=CELLS[place]) for place in range(3)]
+    early = [a_trial(30, 0.99), a_trial(31, 0.83, of=30, cell=CELLS[1]), a_trial(32, of=30, cell=CELLS[2])]
+    others = [a_trial(100 + number, 0.1) for number in range(20)]
+    assert leader(a_policy(recipes=()), *through, *early, *others) == 0
+    assert leader(a_policy(recipes=()), *through, *rival, *early, *others) == 20
+
+
+def test_who_was_pruned_in_the_race_does_not_lead_while_a_rival_runs() -> None:
+    best, second, third = a_trial(0, 0.9), a_trial(1, 0.8), a_trial(2, 0.7)
+    others = [a_trial(10 + number, 0.1) for number in range(9)]
+    out = a_trial(3, of=0, cell=CELLS[1], state=State.PRUNED)
+    there, running = a_trial(4, 0.8, of=1, cell=CELLS[1]), a_trial(5, of=2, cell=CELLS[1])
+    assert leader(a_policy(recipes=()), best, second, third, *others, out, there, running) == 1
+
+
 def test_a_model_is_kept_that_is_admitted_only_when_other_techniques_fall_behind() -> None:
     policy = replace(a_policy(recipes=()), arms=ARMS, arm_of=arm_of, held_out=200)
     costly = [a_trial(number, 0.6, params={"rate": 0.1 + number / 10}) for number in range(2)]
@@ -484,7 +555,9 @@ def test_who_is_alone_in_front_leads_only_by_where_a_running_rival_was_too(searc
             ahead = [one for one in found if one.complete(policy.cells[: place + 1])]
             if ahead == [leading]:
                 both = policy.cells[:place]
-                assert ahead[0].worth(both) == max(one.worth(both) for one in found if one.complete(both))
+                lost = {one.number for one in found if any(map(one.lost, policy.cells))} - {ahead[0].number}
+                still_in = [one for one in found if one.complete(both) and one.number not in lost]
+                assert ahead[0].worth(both) == max(one.worth(both) for one in still_in)
 
 
 @settings(max_examples=60, deadline=None)
