@@ -284,9 +284,9 @@ def test_who_was_beaten_further_on_does_not_lead_again_for_a_rival_s_sake() -> N
     assert not {0, 24, 32} & policy.race.worth_keeping(trials)
 
 
-def falling(count: int, **more: Any) -> list[Trial]:
+def falling(count: int) -> list[Trial]:
     """So many of the first cell, each a little worse than the one before."""
-    return [a_trial(number, 0.9 - number / 1000, **more) for number in range(count)]
+    return [a_trial(number, 0.9 - number / 1000) for number in range(count)]
 
 
 def dropped_and_leading(policy: Policy, *records: list[Trial]) -> tuple[set[int], set[int]]:
