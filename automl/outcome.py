@@ -47,6 +47,7 @@ def finish(
     *,
     started: float,
     until: float | None,
+    latest: float | None,
     interrupted: bool,
     ended: str,
 ) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def finish(
         started: when the search began, on the clock of `time.monotonic`.
         ended: why no more was tried, where trials are left.
         until: when trainings have to be over, on the same; None is never.
+        latest: likewise those without which the winner cannot be shipped.
 
     Raises:
         NothingUsable: no trial was completed.
@@ -65,7 +67,7 @@ def finish(
     trials = study.trials()
     _require_complete(trials, interrupted)
     progress.emit(PhaseStarted("choosing, and comparing with the baselines"))
-    shipped = choose_shipped(study, policy, prepared, progress, until=until)
+    shipped = choose_shipped(study, policy, prepared, progress, until=until, latest=latest)
     verdict = judge(
         shipped.winner,
         study,

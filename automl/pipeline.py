@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from automl.tuning.policy import Policy
     from automl.tuning.warm_start import Taken
 
+OVERTIME = 0.1  # of a time limit, by which it is overrun where nothing could be shipped otherwise
 SECONDS_TO_END = 6.0  # of a time limit: the verdict, and writing the folder
 SECONDS_A_TEST_TOKEN = 0.00024  # likewise, for each 100 MB of weights on two cores: its score, and the baselines'
 CHARACTERS = 4  # of a token, about
@@ -86,6 +87,9 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
                 progress,
                 started=started,
                 until=time.monotonic() if plan.interrupted else deadline,
+                latest=None
+                if plan.interrupted or deadline is None
+                else deadline + OVERTIME * (request.time_limit or 0),
                 interrupted=plan.interrupted,
                 ended=plan.ended_because,
             )
@@ -93,9 +97,8 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
 
 def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, deadline: float | None) -> Search:
     from automl.tuning.budget import Budget
-    from automl.tuning.duration import Forecast
     from automl.tuning.plan import Search
-    from automl.workload import CHECKPOINTS, unlabelled_rows, workers_here
+    from automl.workload import CHECKPOINTS, forecast_of, workers_here
 
     request = prepared.request
     return Search(
@@ -105,13 +108,7 @@ def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, 
         budget=Budget(request.budget, deadline=deadline, target=request.target),
         progress=progress,
         facts={"data": prepared.splits.fingerprint[:16], "versions": versions()},
-        forecast=Forecast(
-            prepared.space,
-            policy,
-            rows=len(prepared.splits.labelled),
-            unlabelled=len(unlabelled_rows(prepared)),
-            workers=workers_here(request),
-        ),
+        forecast=forecast_of(prepared, policy, workers_here(request)),
         checkpoints=prepared.folder / CHECKPOINTS,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from automl.tuning.finals import AVERAGE, REFIT, STUDENT, Finals
 from automl.tuning.kept import leader_with_models
 from automl.tuning.orders import Order
 from automl.tuning.policy import Policy
-from automl.workload import adaptation_of, device_here, worker_setup
+from automl.workload import adaptation_of, device_here, forecast_of, worker_setup
 
 
 @dataclass(frozen=True)
@@ -57,15 +57,23 @@ class Shipped:
 
 
 def choose_shipped(
-    study: Study, policy: Policy, prepared: Prepared, progress: Progress, *, until: float | None = None
+    study: Study,
+    policy: Policy,
+    prepared: Prepared,
+    progress: Progress,
+    *,
+    until: float | None = None,
+    latest: float | None = None,
 ) -> Shipped:
     """The leader of the race in its best plain form.
 
     Where no class of transformers can hold it, that is its student; if that did clearly worse than it in the rehearsal,
-    and a configuration that can be held did better, it is this one; likewise where no student could be made.
+    and a configuration that can be held did better, it is this one; likewise where no student could be made, or not in
+    time.
 
     Args:
         until: when the user's time is over, on the clock of `time.monotonic`; None is never.
+        latest: when a student has to be there that the winner cannot be shipped without; None: it is waited for.
 
     Raises:
         NothingUsable: no configuration was completed, or none can be shipped.
@@ -74,7 +82,8 @@ def choose_shipped(
     winner = leader_with_models(policy, found)
     if winner is None:
         raise NothingUsable("no configuration was completed where all are compared; give more --time-limit or --budget")
-    shipped = _plain_form(study, winner, prepared, progress, until)
+    too_late = _is_too_late(study, winner, policy, prepared, latest)
+    shipped = None if too_late else _plain_form(study, winner, prepared, progress, until)
     if shipped is not None and not (shipped.name == STUDENT and shipped.candidates.lost):
         return shipped
     eligible = [one for one in found if _is_expressible(_params(one, prepared))]
@@ -83,12 +92,15 @@ def choose_shipped(
         instead = _plain_form(study, other, prepared, progress, until)
         if instead is not None and Path(instead.checkpoint).exists():  # else it was far from winning, and time was up
             why = (
-                "no plain model was made of it"
+                f"no plain model was made of it{' in time' if too_late else ''}"
                 if shipped is None
                 else f"no plain model learns it ({shipped.candidates})"
             )
             why = f"{instead.why}; trial {winner.number} came first, but {why}"
             return replace(instead, why=why, eligible={one.number for one in eligible})
+    if too_late:
+        progress.emit(Notice("warning", "time is up, but nothing can be shipped yet: that takes a last training"))
+        shipped = _plain_form(study, winner, prepared, progress, until)
     if shipped is None:
         raise NothingUsable(
             f"no plain model could be made of trial {winner.number}, and nothing else can be shipped in its place; "
@@ -109,9 +121,9 @@ def _plain_form(
     None where it has no plain form: transformers cannot hold its own, and a student could not be made.
     """
     params, finals = _params(winner, prepared), Finals(study, winner, prepared.space)
-    if finals.open and not _is_expressible(params):
+    if not _is_expressible(params) and (finals.lesson(STUDENT) is None or (finals.open and until is None)):
         progress.emit(PhaseStarted("teaching a plain model what the winner knows"))
-        _carry_out(iter(finals.next, None), finals, study, prepared, progress)
+        _carry_out(_lessons(finals, rehearsed=until is None), finals, study, prepared, progress)
     candidates = gather_candidates(finals, prepared)
     chosen = candidates.preferred if _is_expressible(params) else STUDENT
     first = finals.members[0]
@@ -185,6 +197,24 @@ def _params(one: Configuration, prepared: Prepared) -> Params:
 
 def _is_expressible(params: Params) -> bool:
     return params.technique not in NOT_EXPRESSIBLE
+
+
+def _is_too_late(study: Study, winner: Configuration, policy: Policy, prepared: Prepared, latest: float | None) -> bool:
+    """Whether the student, which has yet to be made and the winner cannot be shipped without, would come too late."""
+    made = Finals(study, winner, prepared.space).lesson(STUDENT) is not None
+    if latest is None or made or _is_expressible(_params(winner, prepared)):
+        return False
+    seconds = forecast_of(prepared, policy, workers=1).lessons(winner, study.trials(), rehearsed=False)
+    return not _is_time(seconds, latest)
+
+
+def _lessons(finals: Finals, *, rehearsed: bool) -> Iterator[Order]:
+    """What is to be done for the student, and for its rehearsal unless time is short."""
+    while rehearsed or finals.lesson(STUDENT) is None:
+        order = finals.next()
+        if order is None:
+            return
+        yield order
 
 
 def _is_time(seconds: float, until: float | None) -> bool:

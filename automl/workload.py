@@ -1,4 +1,4 @@
-"""What the workers of a study get: every text tokenised once, its altered copies, and the weights to start from."""
+"""What the workers of a study get (texts tokenised once, altered copies, weights to start from), and what it takes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from automl.training.data import StudyData
 from automl.training.domain_adaptation import adapt
 from automl.training.precision import best_precision
 from automl.training.worker import BackboneSetup, WorkerSetup
+from automl.tuning.duration import Forecast
+from automl.tuning.policy import Policy
 
 LEAST_ROOM, ROOM = 2500, 2  # texts that a student's few steps have room for: so many, or times the labelled rows
 DOMAIN_ADAPTATION = "domain_adaptation"  # study fact: what it did, by SHA-256 of the encoder
@@ -53,6 +55,12 @@ def workers_here(request: Request) -> int:
     if gpus := gpus_of_a_trial(request):
         shares.append(torch.cuda.device_count() / gpus)
     return request.workers or max(1, int(min(shares)))
+
+
+def forecast_of(prepared: Prepared, policy: Policy, workers: int) -> Forecast:
+    """How long what a search has yet to do will take."""
+    rows, further = len(prepared.splits.labelled), len(unlabelled_rows(prepared))
+    return Forecast(prepared.space, policy, rows, further, workers)
 
 
 def worker_setup(prepared: Prepared, study: Study, progress: Progress, device: str) -> WorkerSetup:

@@ -39,7 +39,7 @@ RUNS = """() => { const app = document.querySelector('[data-testid="stApp"]'); w
     .observe(app, { attributes: true, attributeFilter: ['data-test-script-state'] }) }"""
 STILL_SECONDS = 0.5
 REFRESHES = 3
-TRIALS = 40
+TRIALS = 12
 SPACE = """\
 name: of one cost
 params:

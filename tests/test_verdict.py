@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -56,7 +57,7 @@ def a_prepared(labels: np.ndarray, folds: np.ndarray, **more: Any) -> Any:
     rows = Rows(tuple(f"text {i}" for i in range(len(labels))), labels)
     splits = Splits(rows, folds, rows.take(np.arange(2)), ("no", "yes"), "f")
     own = {"splits": splits, "kind": kind_of("classification"), "request": SimpleNamespace(seed=0), "space": SPACE}
-    own |= {"backbone_of": lambda params: "the tiny one"}
+    own |= {"backbone_of": lambda params: "the tiny one", "unlabelled": ()}
     return SimpleNamespace(**own, **more)
 
 
@@ -77,6 +78,7 @@ class Recorder:
         left = {"predictions": str(path), "predictions_sha256": write_logits(path, logits)}
         left |= {
             "seconds": 1.0,
+            "examples_per_second": 100.0,
             "checkpoint": str(self.folder / f"{trial.number}.safetensors"),
             "checkpoint_sha256": f"sha {trial.number}",
         }
@@ -368,6 +370,74 @@ class TestShipped:
         shipped = self.decide(study, record, prepared, FULL, None)
         assert (Path(shipped.checkpoint).name, shipped.sha256) == ("0.safetensors", "sha 0")
         assert shipped.why == "trial 0's model, which was trained without fold 0"
+
+
+class TestTooLate:
+    """Where time was up before the winner, which transformers has no class for, had taught a plain model."""
+
+    @pytest.fixture
+    def asked(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """Jobs that were to be done in the end. None of them is."""
+        jobs: list[str] = []
+
+        class Worker:
+            def __init__(self, setup: object) -> None:
+                pass
+
+            def work(self, order: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+                jobs.append(order.get("name", order["job"]))
+                yield {"answers": "there", "answers_sha256": "a", "checkpoint": "made", "checkpoint_sha256": "of it"}
+
+        monkeypatch.setattr("automl.training.worker.TrialWorker", Worker)
+        monkeypatch.setattr("automl.shipping.worker_setup", lambda *arguments: None)
+        monkeypatch.setattr("automl.shipping.device_here", lambda request: "cpu")
+        monkeypatch.setattr("automl.candidates._said", lambda facts: np.eye(2)[[0]].repeat(40, axis=0))
+        return jobs
+
+    def test_the_best_plain_one_is_shipped_without_a_training(
+        self, study: Study, record: Recorder, prepared: Any, asked: list[str]
+    ) -> None:
+        record(HEAD, FIRST, 0.9)
+        other, now = record(FULL, FIRST, 0.6), time.monotonic()
+        shipped = choose_shipped(study, POLICY, prepared, Told(), until=now, latest=now)
+        assert (shipped.winner.number, shipped.name, asked) == (other, "single", [])
+        assert "trial 0 came first, but no plain model was made of it in time" in shipped.why
+
+    def test_where_its_student_is_soon_made_it_is_shipped_though_it_has_no_rehearsal(
+        self, study: Study, record: Recorder, prepared: Any, asked: list[str]
+    ) -> None:
+        record(HEAD, FIRST, 0.9)
+        record(FULL, FIRST, 0.6)
+        now = time.monotonic()
+        shipped = choose_shipped(study, POLICY, prepared, Told(), until=now, latest=now + 3600)
+        assert (shipped.winner.number, shipped.name, asked) == (0, STUDENT, ["answer", STUDENT])
+        assert "it had no rehearsal: time was up" in shipped.why
+
+    def test_who_stopped_a_search_waits_for_the_student_alone(
+        self, study: Study, record: Recorder, prepared: Any, asked: list[str]
+    ) -> None:
+        record(HEAD, FIRST, 0.9)
+        record(FULL, FIRST, 0.6)
+        assert choose_shipped(study, POLICY, prepared, Told(), until=time.monotonic()).name == STUDENT
+        assert asked == ["answer", STUDENT]
+
+    def test_a_student_that_is_there_is_not_rehearsed_any_more(
+        self, study: Study, record: Recorder, prepared: Any, asked: list[str]
+    ) -> None:
+        number = record(HEAD, FIRST, 0.9)
+        study.record(f"answers {number}", {"answers": "there", "answers_sha256": "a"})
+        study.record(STUDENT, {"checkpoint": "there", "checkpoint_sha256": "b", "committee": [number]})
+        shipped = choose_shipped(study, POLICY, prepared, Told(), until=0.0, latest=0.0)
+        assert (shipped.name, shipped.checkpoint, asked) == (STUDENT, "there", [])
+
+    def test_where_nothing_else_can_be_shipped_it_is_made_late_and_that_is_told(
+        self, study: Study, record: Recorder, prepared: Any, asked: list[str]
+    ) -> None:
+        record(HEAD, FIRST, 0.9)
+        told = Told()
+        assert choose_shipped(study, POLICY, prepared, told, until=0.0, latest=0.0).name == STUDENT
+        assert asked == ["answer", STUDENT]
+        assert told.texts("warning") == ["time is up, but nothing can be shipped yet: that takes a last training"]
 
 
 class TestBroken:

@@ -50,7 +50,7 @@ class Arms:
     def worthwhile(self, found: Sequence[Configuration]) -> list[str]:
         """The arms that more of is to be tried: a costly one must have done better than every cheaper one.
 
-        It has to lead by what chance hardly gives on so few rows: what cannot be told apart is decided by cost.
+        It has to lead by half a standard error of so few rows: what is closer is decided by cost.
         """
         best, first = self.champions(found), self.cells[:1]
         values = [best[arm].worth(first)[0] if arm in best else -math.inf for arm in self.names]

@@ -12,12 +12,13 @@ from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.training.distillation import NOT_EXPRESSIBLE, student_params
 from automl.training.loop import STEPS
-from automl.tuning.configurations import configuration_of, configurations
+from automl.tuning.configurations import Configuration, configuration_of, configurations
 from automl.tuning.finals import is_member
 from automl.tuning.job import Job
 from automl.tuning.policy import Policy
 
 ANSWER_SPEED = 3.0  # rows that a model answers for in the time that it trains on one
+ENCODING_SPEED = 15.0  # rows that a frozen encoder encodes for a head in the time that all of it is trained on one
 LAST_LAYER = 0.5  # of a layer's work that the last one takes: most models need but the first token of it
 STEP_OVERHEAD = 1.0  # seconds that a last step takes besides: a model is copied, files are written
 REFIT_TRAININGS = 1.5  # what a training on every row takes, in seconds, of one on a fold
@@ -52,16 +53,19 @@ class Forecast:
     def last_steps(self, trials: Sequence[Trial]) -> float:
         """After the race, for the one who leads it now."""
         leader = self.policy.race.leader(configurations(trials))
-        if leader is None:
-            return 0.0
-        depth, params = self.space.depth_of(leader.params), Params(**self.space.params(leader.params))
-        plain = [trial for trial in leader.trials.values() if is_member(trial)]
+        return 0.0 if leader is None else self.lessons(leader, trials)
+
+    def lessons(self, winner: Configuration, trials: Sequence[Trial], *, rehearsed: bool = True) -> float:
+        """To make one plain model of a configuration's own."""
+        depth, params = self.space.depth_of(winner.params), Params(**self.space.params(winner.params))
+        plain = [trial for trial in winner.trials.values() if is_member(trial)]
         if len(plain) == 1 and params.technique not in NOT_EXPRESSIBLE:  # it is trained again, on every row
             return CAREFUL * REFIT_TRAININGS * training_seconds(plain[0])
         student = student_params(params)
         done = [(Params(**self.space.params(t.params)), t) for t in trials if t.state is State.COMPLETE]
         speed = pace(student, done, depth)
-        return last_steps(student, speed, len(leader.trials), self.rows, self.workers, self.unlabelled)
+        lessons = 2 if rehearsed else 1
+        return last_steps(student, speed, len(winner.trials), self.rows, self.workers, self.unlabelled, lessons)
 
 
 def training(like: Iterable[Trial], others: Iterable[Trial] = ()) -> float:
@@ -84,7 +88,8 @@ def examples(params: Params, rows: int) -> int:
 def pace(student: Params, trials: Sequence[tuple[Params, Trial]], depth: int) -> float:
     """Examples a second of a student, by trials that trained as many layers, or in proportion to those; 0: unknown.
 
-    What contrastive training counts are texts of pairs, which it encodes once more for its head: it is a last resort.
+    What contrastive training counts are texts of pairs, which it encodes once more for its head: it is taken where
+    nothing else is known, and where that is not either, how fast texts were encoded for heads.
 
     Args:
         trials: completed ones, and their params.
@@ -96,7 +101,8 @@ def pace(student: Params, trials: Sequence[tuple[Params, Trial]], depth: int) ->
     as_deep = [speed for params, speed in trained if params.frozen_layers <= student.frozen_layers]
     layers = max(depth - student.frozen_layers, 1) - LAST_LAYER
     others = [speed * (max(depth - params.frozen_layers, 1) - LAST_LAYER) / layers for params, speed in trained]
-    return median(as_deep or others or [0.0])
+    encoding = min((speed for params, speed in known if params.technique == "features"), default=0.0)  # else cached
+    return median(as_deep or others or [encoding / ENCODING_SPEED])
 
 
 def last_steps(
@@ -106,6 +112,7 @@ def last_steps(
     rows: int,
     workers: int,
     unlabelled: int = 0,
+    lessons: int = 2,
 ) -> float:
     """Seconds until the members have answered for all rows, and a student and its rehearsal have learned from that.
 
@@ -116,12 +123,13 @@ def last_steps(
         rows: of the study, labelled ones.
         workers: that work at once.
         unlabelled: further rows to answer for; a lesson is not longer for them.
+        lessons: the student's, and its rehearsal's.
     """
     if not pace:
         return 0.0
     answering = members * ((rows + unlabelled) / (ANSWER_SPEED * pace) + STEP_OVERHEAD) / min(workers, max(members, 1))
     lesson = examples(student, rows) / pace + STEP_OVERHEAD
-    return CAREFUL * (answering + lesson * (2 if workers == 1 else 1))
+    return CAREFUL * (answering + lesson * math.ceil(lessons / workers))
 
 
 def training_seconds(trial: Trial) -> float:

@@ -71,7 +71,7 @@ def test_further_rows_are_answered_for_and_make_no_lesson_longer() -> None:
     assert more == pytest.approx(duration.CAREFUL * 2 * 600 / 300)
 
 
-def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads() -> None:
+def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_a_heads_only_where_nothing_else_is_known() -> None:
     head = (Params(technique="features"), ended(0.1, pace=1e6))
     pairs = (Params(technique="contrastive"), ended(5.0, pace=10))
     upper = (PLAIN.model_copy(update={"frozen_layers": 4}), ended(3.0, pace=500))
@@ -79,4 +79,6 @@ def test_the_pace_is_that_of_trainings_as_deep_as_the_students_and_never_a_heads
     assert duration.pace(PLAIN, [head, pairs, upper, deep], depth=6) == 100
     assert duration.pace(PLAIN, [head, pairs, upper], depth=6) == pytest.approx(500 * 1.5 / 5.5), "six layers, not two"
     assert duration.pace(PLAIN, [head, pairs], depth=6) == 10
-    assert duration.pace(PLAIN, [head], depth=6) == 0
+    encoded = (Params(technique="features"), ended(0.1, pace=1500))
+    assert duration.pace(PLAIN, [head, encoded], depth=6) == 1500 / duration.ENCODING_SPEED, "the other had them cached"
+    assert duration.pace(PLAIN, [], depth=6) == 0
