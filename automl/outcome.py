@@ -160,7 +160,7 @@ def _winner(verdict: Verdict, prepared: Prepared) -> dict[str, Any]:
         "arm": arm,
         "params": Params(**space.params(winner.params)).model_dump(),
         "named": [param.name for param in space.entries(arm)],
-        "trainings": sorted(trial.number for trial in winner.trials.values()),
+        "trainings": sorted(trial.number for trial in winner.completed),
     }
 
 

@@ -185,7 +185,7 @@ def as_facts(verdict: Verdict) -> dict[str, Any]:
         "validation": verdict.value,
         "held_out_rows": int(verdict.held_out.sum()),
         "estimate": {"value": one.value, "low": one.low, "high": one.high, "rows": one.rows},
-        "seeds": sorted({trial.facts["seed"] for trial in verdict.winner.trials.values()}),
+        "seeds": sorted({trial.facts["seed"] for trial in verdict.winner.completed}),
         "not_distinguishable_from": verdict.not_distinguishable_from,
         "outdone_by": verdict.outdone_by,
         "differences": {

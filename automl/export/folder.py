@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,23 +29,29 @@ def require_room(folder: Path, study: str, needed_bytes: int) -> None:
     Raises:
         OutputError: with what stands in the way.
     """
-    if folder.exists():
-        if not folder.is_dir():
-            raise OutputError(f"--output {folder}: is a file; name a folder that is empty or does not exist yet")
-        if any(folder.iterdir()) and _study_of(folder) != study:
-            raise OutputError(
-                f"--output {folder}: is not empty; nothing is overwritten: name another folder or empty it"
-            )
-    parent = next(path for path in (folder, *folder.resolve().parents) if path.is_dir())
     try:
-        free = shutil.disk_usage(parent).free
+        place, here = folder.resolve(), Path.cwd()
+        if place in (here, *here.parents):  # it is replaced whole, with the database that a search writes below it
+            raise OutputError(f"--output {folder}: is the folder that you are in, or above it; name one of its own")
+        _require_unused(folder, study)
+        parent = next(path for path in place.parents if path.exists())
+        free, writable = shutil.disk_usage(parent).free, os.access(parent, os.W_OK | os.X_OK)
     except OSError as error:
-        raise OutputError(f"--output {folder}: {error}") from None
+        raise OutputError(f"--output {folder}: {error.strerror}; name a folder that you can write to") from None
+    if not (writable and parent.is_dir()):
+        raise OutputError(f"--output {folder}: {parent} is not a folder that you can write to; name another one")
     if free < needed_bytes:
         raise OutputError(
             f"--output {folder}: {free / 1e6:.0f} MB are free on that disk, the search needs about "
             f"{needed_bytes / 1e6:.0f} MB; free some or name a folder on another disk"
         )
+
+
+def _require_unused(folder: Path, study: str) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"--output {folder}: is a file; name a folder that is empty or does not exist yet")
+    if folder.exists() and any(folder.iterdir()) and _study_of(folder) != study:
+        raise OutputError(f"--output {folder}: is not empty; nothing is overwritten: name another folder or empty it")
 
 
 def build_model(
@@ -92,12 +99,12 @@ def write_folder(
         original: the winner's own models, which then lie beside the model that is shipped in their place.
 
     Raises:
-        OutputError: it cannot be written; what was there before still is.
+        OutputError: it cannot be written, or something else has come there; what was there before still is.
     """
-    fresh, old = folder.with_name(folder.name + ".part"), folder.with_name(folder.name + ".old")
+    place = folder.resolve()  # where a link leads to, on the disk that was meant
+    fresh, old = (place.with_name(f".{place.name}.{os.getpid()}.{end}") for end in ("part", "old"))  # nobody else's
     try:
-        for leftover in (fresh, old):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _require_unused(folder, result["study"])
         fresh.mkdir(parents=True)
         tokenizer = load_tokenizer(checkpoint)
         tokenizer.model_max_length = max_length
@@ -108,9 +115,11 @@ def write_folder(
             write_original(original, fresh)
         for weights in fresh.rglob("*.safetensors"):  # written for the owner's eyes only, unlike the rest
             weights.chmod((fresh / RESULT).stat().st_mode)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+        if place.exists():
+            place.rename(old)
+        fresh.rename(place)
+    except OutputError:
+        raise
     except Exception as error:  # safetensors and tokenizers raise their own where the disk is full
         shutil.rmtree(fresh, ignore_errors=True)
         raise OutputError(

@@ -35,6 +35,11 @@ class Configuration:
         """Whether it is being trained, or waits to go on."""
         return any(trial.state in (State.RUNNING, State.WAITING) for trial in self.trials.values())
 
+    @property
+    def completed(self) -> list[Trial]:
+        """What was trained to the end."""
+        return [trial for trial in self.trials.values() if trial.state is State.COMPLETE]
+
     def complete(self, cells: Sequence[Cell]) -> bool:
         """Whether it was trained to the end in every one of these cells."""
         return all(cell in self.trials and self.trials[cell].state is State.COMPLETE for cell in cells)
@@ -59,8 +64,12 @@ def configurations(trials: Sequence[Trial]) -> list[Configuration]:
         if cell in group:
             trial = replace(trial, intermediate={**group[cell].intermediate, **trial.intermediate})
         group[cell] = trial
-    by_number = {trial.number: trial for trial in trials}
-    return [Configuration(number, by_number[number].params, groups[number]) for number in sorted(groups)]
+    return [Configuration(number, _any(groups[number]).params, groups[number]) for number in sorted(groups)]
+
+
+def _any(trials: Mapping[Cell, Trial]) -> Trial:
+    """All of a configuration have its params."""
+    return next(iter(trials.values()))
 
 
 def cell_of(trial: Trial) -> Cell:

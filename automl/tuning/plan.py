@@ -64,7 +64,7 @@ class Search:
                 self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
         self._finals: Finals | None = None
-        self._racing = self._nothing_new = False
+        self._racing = self._nothing_new = self._no_time = False
         self.interrupted = False  # set from outside, by a signal handler
         self._announced = False
         self._broken = 0
@@ -179,7 +179,8 @@ class Search:
             return None
         trials = self._study.trials()
         job = self._policy.next(trials, self.used)
-        if job is None or (trials and not self._in_time(job, trials)):
+        self._no_time = job is not None and bool(trials) and not self._in_time(job, trials)
+        if job is None or self._no_time:
             return None
         if job.stage == RACE and not self._racing:
             self._racing = True
@@ -202,7 +203,8 @@ class Search:
         """Why the search is over although there are trials left."""
         if self._broken >= HOPELESS:
             return f"{HOPELESS} trials broke in a row"
-        return ended_because(self._policy, self._budget, self._study.trials())
+        late = self._no_time or self._budget.late
+        return ended_because(self._policy, self._budget, self._study.trials(), late=late)
 
     def _in_time(self, job: Job, trials: Sequence[Trial]) -> bool:
         """Whether a training would still end before the last steps have to begin."""
@@ -215,7 +217,8 @@ class Search:
         if "worker" in facts and "worker" not in running.facts:  # told now to those who watch, the rest in the end
             self._study.note(number, {"worker": facts["worker"]})
         running.facts.update(facts)
-        self._broken = 0
+        if self._broken < HOPELESS:  # else it was said that no more are tried
+            self._broken = 0
         self._study.report(number, step, value)
         self._progress.emit(TrialReported(number, step, steps, value))
         seen = self._seen_at(running.cell, running.arm, step)  # techniques rise at different paces

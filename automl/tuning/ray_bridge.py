@@ -78,6 +78,7 @@ def cluster(wanted: Resources) -> Iterator[Resources]:
         options["address"] = wanted.address
     else:
         options |= {
+            "address": "local",  # whatever else runs here, or RAY_ADDRESS says
             "num_cpus": len(os.sched_getaffinity(0)),
             "include_dashboard": False,
             "object_store_memory": OBJECT_STORE_BYTES,

@@ -29,9 +29,13 @@ def why_racing(policy: Policy, budget: Budget, trials: Sequence[Trial]) -> str:
     return f"{len(found)} configurations were tried, and {why}; the best {entrants} race over further folds and seeds"
 
 
-def ended_because(policy: Policy, budget: Budget, trials: Sequence[Trial]) -> str:
-    """Why a search is over although there are trials left."""
-    out_of = "time was up" if budget.limited else "the rest was set aside for the race, which is over"
+def ended_because(policy: Policy, budget: Budget, trials: Sequence[Trial], *, late: bool) -> str:
+    """Why a search is over although there are trials left.
+
+    Args:
+        late: there was no time for more.
+    """
+    out_of = "time was up" if late else "the rest was set aside for the race, which is over"
     return _why_enough(policy, budget, trials) or out_of
 
 

@@ -13,7 +13,8 @@ from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Reader
 from automl.study.summaries import StudySummary
-from automl.tuning.configurations import Cell, Configuration, configurations
+from automl.tuning.configurations import Cell, Configuration, configuration_of, configurations
+from automl.tuning.job import SEARCH
 
 WARM_START = "warm_start"  # the study's fact that says what it took, so that it goes on as it began
 MOST, MOST_OF_ONE = 6, 2  # configurations: in all, and of one study
@@ -99,12 +100,13 @@ def _trials(reader: Reader, name: str) -> Sequence[Trial]:
 
 def _completed(trials: Sequence[Trial]) -> list[Trial]:
     """Those that a configuration can be judged by: what still runs, was stopped or is not understood says nothing."""
-    done = {
-        trial.number: trial
+    done = [
+        trial
         for trial in trials
         if trial.state is State.COMPLETE and trial.value is not None and {"fold", "seed"} <= trial.facts.keys()
-    }
-    return [trial for trial in done.values() if trial.facts.get("configuration", trial.number) in done]
+    ]
+    begun = {configuration_of(trial) for trial in done if trial.facts.get("stage") == SEARCH}
+    return [trial for trial in done if configuration_of(trial) in begun]
 
 
 def _rank(one: Configuration) -> tuple[int, tuple[float, float, int]]:

@@ -215,6 +215,22 @@ def test_a_trial_is_repeated_by_a_command_and_a_space_of_its_own() -> None:
     assert queries.again_command(record(trial(0, 0.5), command=command), trial(0, 0.5)) is None
 
 
+def test_it_names_the_encoder_in_full_where_there_were_several() -> None:
+    one = trial(4, 0.5, settings={"model": "small", "learning_rate": 0.1, "technique": "fine_tuning"})
+    command = "python -m automl.search --task rows.csv --model org/small,/models/big"
+    again = queries.again_command(record(one, command=command, model="org/small, /models/big"), one)
+    assert again is not None
+    assert again.endswith("--model org/small")
+
+
+def test_before_a_trial_has_ended_workers_are_shown_and_what_was_given_back_only_waits() -> None:
+    running = replace(trial(0, 0.5, State.RUNNING, worker="a"), ended=None)
+    assert queries.utilisation_table(record(running))["trials"].tolist() == [1]
+    back = replace(trial(2, None, State.WAITING, configuration=1, fold=1, seed=1), started=None, ended=None)
+    table = queries.configurations_table(record(trial(1, 0.9), back, trial(3, None, State.WAITING)))
+    assert table.set_index("configuration")["state"].to_dict() == {1: "complete", 3: "waiting"}
+
+
 class Counting(Reader):
     """Counts how often it is asked."""
 

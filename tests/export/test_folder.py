@@ -66,6 +66,48 @@ def test_a_studys_own_folder_is_replaced_whole(tmp_path: Path, found: checkpoint
         require_room(folder, "another study", 0)
 
 
+def test_what_lies_beside_is_not_touched_and_a_link_is_followed(
+    tmp_path: Path, found: checkpoint.Checkpoint, model: Any
+) -> None:
+    big_disk, link = tmp_path / "disk" / "model", tmp_path / "model"
+    big_disk.mkdir(parents=True)
+    link.symlink_to(big_disk)
+    for name in ("model.old", "model.part"):
+        (tmp_path / name).mkdir()
+        (big_disk.parent / name).mkdir()
+        (big_disk.parent / name / "mine").touch()
+    for n in (1, 2):
+        require_room(link, "s", 0)
+        write_folder(link, model, found, 64, {"study": "s", "n": n}, "card")
+    assert link.is_symlink()
+    assert sorted(path.name for path in big_disk.parent.iterdir()) == ["model", "model.old", "model.part"]
+    assert (big_disk.parent / "model.old" / "mine").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "model", "model.old", "model.part"]
+
+
+def test_what_has_come_there_meanwhile_is_not_replaced(
+    tmp_path: Path, found: checkpoint.Checkpoint, model: Any
+) -> None:
+    folder = tmp_path / "runs"
+    require_room(folder, "s", 0)
+    folder.mkdir()
+    (folder / "studies.db").write_text("all trials")
+    with pytest.raises(OutputError, match="is not empty"):
+        write_folder(folder, model, found, 64, {"study": "s"}, "card")
+    assert [path.name for path in tmp_path.rglob("*")] == ["runs", "studies.db"]
+
+
+@pytest.mark.parametrize("name", [".", "..", "new/../.", "x" * 300, "file/model"])
+def test_a_folder_that_cannot_be_replaced_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "file").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match=r"^--output "):
+        require_room(Path(name), "s", 0)
+
+
 @pytest.mark.parametrize("fault", ["gone", "changed"])
 def test_a_checkpoint_that_is_not_the_trials_own_is_not_shipped(
     tmp_path: Path, found: checkpoint.Checkpoint, fault: str

@@ -287,6 +287,18 @@ def test_one_that_reported_keeps_it_going(study: Study) -> None:
         search.fail(number, "loss is nan", {})
 
 
+def test_what_was_said_to_be_over_is_not_begun_again_by_one_that_still_ran(study: Study) -> None:
+    search, told = make_search(study, budget=50)
+    long = ask(search)
+    for _ in range(HOPELESS):
+        search.fail(ask(search), "out of memory", {})
+    search.report(long, 1, 8, 0.5, {})
+    search.complete(long, 0.5, {})
+    order = search.ask()
+    assert order is None or order.number is None, "a last step at most"
+    assert len(told.texts("warning")) == 1
+
+
 def test_time_and_interrupts_stop_it_and_say_so_once(study: Study) -> None:
     now = 0.0
     search, told = make_search(study, deadline=10.0, clock=lambda: now)
@@ -355,6 +367,7 @@ def test_it_is_said_why_a_search_has_ended(study: Study) -> None:
     end(search, 0.95)
     assert why(target=0.9) == "the target of 0.9 is reached"
     assert why(deadline=0.0) == "time was up"
+    assert why(deadline=1e12) == "the rest was set aside for the race, which is over"
     for _ in range(HOPELESS):
         search.fail(ask(search), "loss is nan", {})
     assert search.ended_because == f"{HOPELESS} trials broke in a row"

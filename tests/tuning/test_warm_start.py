@@ -152,6 +152,15 @@ def test_what_did_not_end_well_is_not_evidence(database: Database, take: Take) -
     assert take() == []
 
 
+def test_one_that_was_stopped_and_went_on_is_taken(database: Database, take: Take) -> None:
+    study = database.open("old")
+    first = start(study, full(1e-5), {"stage": "search", "fold": 0, "seed": 0})
+    study.end(first, State.PRUNED, None, {})
+    on = start(study, full(1e-5), {"stage": "search", "fold": 0, "seed": 0, "configuration": first, "continues": first})
+    study.end(on, State.COMPLETE, 0.95, {})
+    assert rates(take()) == [1e-5]
+
+
 @pytest.mark.parametrize(
     "params",
     [

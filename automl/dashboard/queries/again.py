@@ -30,7 +30,9 @@ def again_command(study: StudyRecord, trial: Trial) -> str | None:
     command, settings = str(study.facts.get("command", "")), trial.facts.get("settings")
     if not study.is_search or not command or not settings:
         return None
-    model = settings.get(MODEL)
+    short = settings.get(MODEL)
+    models = str(study.facts.get("model") or "").split(", ")
+    model = next((one for one in models if short and one.rsplit("/", 1)[-1] == str(short).rsplit("/", 1)[-1]), short)
     name = f"{study.name}-trial-{trial.number}"[-MOST_NAMED:].lstrip("._-")  # one of its own in the same database
     kept = without(command, {*REPLACED, *(["--model"] if model else [])}, {"--warm-start"})
     kept += ["--search-space", f"trial-{trial.number}.yaml", "--budget", "1", "--study-name", name]

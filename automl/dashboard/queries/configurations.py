@@ -38,7 +38,8 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
 
     Columns: configuration, technique, params, mean and spread (standard deviation over folds and seeds) of its
     completed trainings, how many these are, all trainings, those stopped, seconds of all of them, and its state:
-    "shipped", "complete", "stopped", "failed" or "running". Ranked as the search does: who came further comes first.
+    "shipped", "running", "complete", "stopped", "failed" or "waiting".
+    Ranked as the search does: who came further comes first.
     """
     trials = trials_table(study)
     if trials.empty:
@@ -67,10 +68,13 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
     return order[CONFIGURATION_COLUMNS].reset_index(drop=True)
 
 
+STATES = (State.RUNNING, State.COMPLETE, State.PRUNED, State.FAIL, State.WAITING)  # what tells most comes first
+
+
 def _states(trials: pd.DataFrame, shipped: int | None) -> pd.Series[str]:
     """By configuration, what became of it: of what its trainings ended in, the first of this list."""
-    names = ["running", "complete", "stopped", "failed"]
-    kinds = {State.RUNNING: 0, State.WAITING: 0, State.COMPLETE: 1, State.PRUNED: 2, State.FAIL: 3}
+    names = ["running", "complete", "stopped", "failed", "waiting"]
+    kinds = {state: code for code, state in enumerate(STATES)}
     codes = trials["state"].map({state.value: code for state, code in kinds.items()})
     states = codes.groupby(trials["configuration"]).min().map(dict(enumerate(names)))
     return states.where(states.index != shipped, "shipped")

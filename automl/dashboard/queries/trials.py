@@ -49,6 +49,7 @@ def trials_table(study: StudyRecord) -> pd.DataFrame:
     steps = last_step(study)
     rows = [_trial(trial, facts_of(study, trial), steps) for trial in study.trials]
     table = pd.DataFrame(rows, columns=TRIAL_COLUMNS)
+    table[["started", "ended"]] = table[["started", "ended"]].apply(pd.to_datetime)  # where none has ended, too
     order = {worker: place for place, worker in enumerate(table["worker"].dropna().unique(), start=1)}
     return table.assign(worker=table["worker"].map(order).astype("Int64"))
 
@@ -146,7 +147,7 @@ def timeline_table(study: StudyRecord, at: datetime | None = None) -> pd.DataFra
     """
     trials = trials_table(study)
     began = trials[trials["started"].notna() & (trials["state"] != State.WAITING.value)].copy()
-    now = at or datetime.now()
+    now = pd.Timestamp(at or datetime.now())
     ended = began["ended"].fillna(now if _is_at_work(study) else _last_sign(study, began, now))
     began["ended"] = ended.where(ended >= began["started"], began["started"])
     return began[["trial", "configuration", "technique", "stage", "state", "worker", "started", "ended", "busy"]]
