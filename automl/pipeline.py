@@ -23,7 +23,7 @@ from automl.records import State, Trial
 from automl.selection.rows import FOLDER, ROWS, write_rows
 from automl.spaces import BoundSpace
 from automl.study import Study, open_study, readable_url
-from automl.study.heart import Heart
+from automl.study.heart import Heart, now, require_alone
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
@@ -58,6 +58,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         _only_driver(prepared.folder),
         _cache_removed(prepared.folder / CACHE),
     ):
+        require_alone(study.facts, study.name, now())
         resumed = study.recover()
         _record_facts(study, prepared)
         policy = make_policy(

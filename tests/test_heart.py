@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 import threading
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from automl.errors import StorageError
 from automl.study import open_study
 from automl.study.door import request_stop
-from automl.study.heart import ALIVE, SILENT_SECONDS, STOP, Heart, is_alive, now
+from automl.study.heart import ALIVE, SILENT_SECONDS, STOP, Heart, is_alive, now, require_alone
 
 IDENTITY = {"task": "t"}
 
@@ -28,6 +35,22 @@ def test_one_that_was_killed_is_taken_for_dead_after_a_while() -> None:
     facts = {ALIVE: {"at": now().isoformat(), "host": "here", "process": 1}}
     assert is_alive(facts, now())
     assert not is_alive(facts, now() + timedelta(seconds=SILENT_SECONDS + 1))
+
+
+def test_who_searches_elsewhere_is_not_disturbed_and_who_was_killed_is_not_waited_for() -> None:
+    def beat(host: str, process: int) -> dict[str, Any]:
+        return {ALIVE: {"at": now().isoformat(), "host": host, "process": process}}
+
+    here, process = socket.gethostname(), subprocess.Popen(["sleep", "60"])
+    with pytest.raises(StorageError, match=rf"s: process {process.pid} on .* searches it; wait for it"):
+        require_alone(beat(here, process.pid), "s", now())
+    with pytest.raises(StorageError, match=r"on another .*if it was killed: wait 30 s"):
+        require_alone(beat("another", process.pid), "s", now())
+    require_alone(beat("another", process.pid), "s", now() + timedelta(seconds=SILENT_SECONDS + 1))
+    process.kill()
+    process.wait()
+    for facts in (beat(here, process.pid), beat(here, os.getpid()), {ALIVE: None}, {}):
+        require_alone(facts, "s", now())
 
 
 def test_a_stop_is_heard_once(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from automl.errors import StorageError
+
 if TYPE_CHECKING:
     from automl.study.record import Study
 
@@ -73,6 +75,36 @@ def is_alive(facts: Mapping[str, Any], at: datetime) -> bool:
     """Whether a search over this study was at work a moment before, on some machine whose clock is about right."""
     beat = facts.get(ALIVE)
     return beat is not None and at - datetime.fromisoformat(beat["at"]) < timedelta(seconds=SILENT_SECONDS)
+
+
+def require_alone(facts: Mapping[str, Any], study: str, at: datetime) -> None:
+    """Refuse a study that another process searches: each would take the other's running trials for interrupted ones.
+
+    A process of this machine that is gone does not count, though its last beat was a moment ago.
+
+    Raises:
+        StorageError: it is at work, on some machine, as far as is known.
+    """
+    if not is_alive(facts, at):
+        return
+    host, process = facts[ALIVE]["host"], int(facts[ALIVE]["process"])
+    here = host == socket.gethostname()
+    if here and (process == os.getpid() or not _is_running(process)):
+        return
+    raise StorageError(
+        f"{study}: process {process} on {host} searches it; wait for it or name another --study-name"
+        + ("" if here else f" (if it was killed: wait {SILENT_SECONDS:.0f} s)")
+    )
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 def now() -> datetime:

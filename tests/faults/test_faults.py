@@ -248,12 +248,21 @@ def test_an_interrupt_before_the_first_trial_ended_loses_nothing_and_a_second_on
     assert not list((place.folder / "runs").rglob(f"trial-{trials[0].number:05d}.state")), "of a trial that has ended"
 
 
-def test_two_searches_of_one_study_do_not_mix(place: Workplace) -> None:
+def test_two_searches_of_one_study_do_not_mix(place: Workplace, tmp_path: Path) -> None:
     process = place.start(budget=3)
     list(until(process, "trial_started"))
     second = place.run(budget=3)
     assert second.code == 2
     assert "another process runs this study" in second.errors
+    elsewhere = Workplace(tmp_path / "elsewhere")
+    elsewhere.folder.mkdir()
+    for name in ("rows.csv", "model", "space.yaml"):
+        (elsewhere.folder / name).symlink_to(place.folder / name)
+    (study,) = (path.name for path in (place.folder / "runs").iterdir() if path.is_dir())
+    third = elsewhere.run(budget=3, study_name=study, storage=f"sqlite:///{place.folder}/runs/studies.db")
+    assert third.code == 2
+    assert f"process {process.pid} on" in third.errors
+    assert "RUNNING" in [trial.state.name for trial in place.trials()], "nothing was taken from it"
     process.send_signal(signal.SIGINT)
     finish(process)
 
