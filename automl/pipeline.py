@@ -88,12 +88,15 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
                 progress,
                 started=started,
                 until=time.monotonic() if plan.interrupted else deadline,
-                latest=None
-                if plan.interrupted or deadline is None
-                else deadline + OVERTIME * (request.time_limit or 0),
+                latest=None if plan.interrupted else _latest(deadline, request.time_limit),
                 interrupted=plan.interrupted,
                 ended=plan.ended_because,
             )
+
+
+def _latest(deadline: float | None, limit: float | None) -> float | None:
+    """When a lesson of the winner has to be over at the latest, as `time.monotonic`; None: it has all the time."""
+    return None if deadline is None or limit is None else deadline + OVERTIME * limit
 
 
 def _plan(study: Study, policy: Policy, prepared: Prepared, progress: Progress, deadline: float | None) -> Search:

@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
-from automl.doors import run
+from automl.doors import run, stoppable
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command()
+@stoppable("interrupted: nothing was written")
 def command(
     model: Annotated[Path, typer.Option(help="Folder of an exported model.")],
     input: Annotated[
@@ -64,7 +65,7 @@ def command(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run(app, "python -m automl.predict", arguments, "interrupted: nothing was written")
+    run(app, "python -m automl.predict", arguments)
 
 
 if __name__ == "__main__":

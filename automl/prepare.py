@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,6 +31,8 @@ from automl.tasks.unlabelled import read_unlabelled
 RUNS = Path("runs")  # in the folder the search is started from
 STUDY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Translators = tuple[Checkpoint, Checkpoint]  # into another language and back
+RAY_FINDS = ("auto", "local")  # addresses that Ray looks up itself
+ANSWER_SECONDS = 5.0  # that a head node may take
 MAX_LENGTH = 128  # tokens; what sentence encoders are trained on, and cost grows with it
 
 
@@ -228,6 +231,7 @@ def _require_target(target: float | None, metric: str) -> None:
 def _require_resources(request: Request) -> None:
     """Refuse more than this machine has: Ray would wait for it for ever. A cluster tells what it has later."""
     if request.address is not None:
+        _require_answer(request.address)
         return
     cores, workers = len(os.sched_getaffinity(0)), request.workers or 1
     if workers * request.cpus_per_trial > cores:
@@ -244,6 +248,21 @@ def _require_resources(request: Request) -> None:
                 f"--gpus-per-trial {request.gpus_per_trial:g} with {workers} workers: this machine has {gpus} usable "
                 "GPUs; lower it (0 trains on cores), or name a Ray cluster with --address"
             )
+
+
+def _require_answer(address: str) -> None:
+    """Refuse an address at which nothing listens: Ray would try again for minutes."""
+    if address in RAY_FINDS:
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS):
+            return
+    except (OSError, OverflowError, ValueError) as error:
+        raise UsageError(
+            f"--address {address}: no Ray cluster answers there ({error}); give the HOST:PORT that `ray start --head` "
+            "printed, or auto on a machine of the cluster"
+        ) from None
 
 
 def describe_data(prepared: Prepared) -> dict[str, Any]:

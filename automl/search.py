@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.doors import STORAGE_VARIABLE, run
+from automl.doors import STORAGE_VARIABLE, run, stoppable
 
 if TYPE_CHECKING:
     from automl.prepare import Request
@@ -22,6 +22,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptio
 
 
 @app.command()
+@stoppable("interrupted: what was recorded is safe, the same command goes on")
 def command(
     task: Annotated[
         str,
@@ -169,7 +170,7 @@ def command(
     address: Annotated[
         str | None,
         typer.Option(
-            help="A running Ray cluster whose nodes share this folder. (default: Ray on this machine only)",
+            help="HOST:PORT of a Ray cluster whose nodes share this folder. (default: Ray on this machine only)",
             rich_help_panel=MACHINE,
         ),
     ] = None,
@@ -290,12 +291,7 @@ def _typed(arguments: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run(
-        app,
-        "python -m automl.search",
-        arguments,
-        "interrupted: what was recorded is safe, the same command goes on",
-    )
+    run(app, "python -m automl.search", arguments)
 
 
 if __name__ == "__main__":

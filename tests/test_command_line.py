@@ -206,6 +206,14 @@ def test_more_cores_or_gpus_than_there_are(command: Command, tmp_path: Path) -> 
     refused(command(task=rows, gpus_per_trial=99), "--gpus-per-trial 99", "usable GPUs")
 
 
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:9", "ray://[::1]:9", "somewhere", "127.0.0.1:port", "127.0.0.1:99999", ""]
+)
+def test_a_cluster_that_does_not_answer_is_said_at_once(command: Command, tmp_path: Path, address: str) -> None:
+    rows = write_csv(tmp_path / "rows.csv", make_rows(60))
+    refused(command(task=rows, address=address), f"--address {address}: no Ray cluster answers there", "HOST:PORT")
+
+
 def in_a_process(folder: Path, **environment: str) -> tuple[int, str]:
     """A search of sst2 in a process of its own, for what libraries read when they are imported."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "HF_"))}

@@ -11,15 +11,17 @@ from typing import Annotated
 
 import typer
 
-from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run
+from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run, stoppable
 
 LOCAL = "127.0.0.1"
 COLOUR = "#0072B2"  # of what can be clicked; everyone can tell it from the rest
+GIVE_WAY = 10  # niceness: whoever looks waits a moment, a search beside it does not
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
 
 
 @app.command()
+@stoppable("stopped")
 def command(
     storage: Annotated[
         str,
@@ -63,13 +65,14 @@ def command(
     script = Path(__file__).with_name("app.py")
     # This process becomes Streamlit's: Ctrl-C and the exit code are its own. The URL travels unseen by other users.
     os.environ[STORAGE_VARIABLE] = storage
+    os.nice(GIVE_WAY)
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(script), *flags])  # noqa: S606
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run(app, "python -m automl.dashboard", arguments, "stopped")
+    run(app, "python -m automl.dashboard", arguments)
 
 
 if __name__ == "__main__":

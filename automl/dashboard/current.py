@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,8 +14,10 @@ from automl.dashboard.queries import StudyState, state_of
 from automl.dashboard.store import LONGEST, standing
 from automl.metrics import digits
 from automl.records import State
+from automl.study.heart import is_here
 from automl.study.reader import StudyRecord
 
+CORE_SECONDS = 30.0  # between two drawings beside a search: three browsers then take about a fiftieth of its processors
 SELDOM = 4  # times as long between two drawings of what has figures
 MOST_DECIMALS = 9
 
@@ -100,7 +103,7 @@ def live(draw: Callable[[StudyRecord], None], *, seldom: bool = False) -> None:
         if found is not None:
             draw(found)
 
-    st.fragment(guarded(again), run_every=_seconds(study, seldom))()
+    st.fragment(guarded(again), run_every=redrawn_after(study, seldom=seldom))()
 
 
 def watch() -> None:
@@ -112,13 +115,17 @@ def watch() -> None:
         if _stage(find_study()) != stage:
             st.rerun()
 
-    st.fragment(guarded(look), run_every=_seconds(study, seldom=False))()
+    st.fragment(guarded(look), run_every=redrawn_after(study, seldom=False))()
 
 
-def _seconds(study: StudyRecord | None, seldom: bool) -> float | None:
+def redrawn_after(study: StudyRecord | None, *, seldom: bool) -> float | None:
+    """Seconds between two drawings; None: it is drawn once."""
     if study is not None and state(study) is not StudyState.RUNNING:
         return None if seldom else LONGEST  # it may be searched on
-    return standing(0 if study is None else len(study.trials)) * (SELDOM if seldom else 1)
+    seconds = standing(0 if study is None else len(study.trials))
+    if study is not None and is_here(study.facts):
+        seconds = max(seconds, CORE_SECONDS / (os.cpu_count() or 1))
+    return seconds * (SELDOM if seldom else 1)
 
 
 def _stage(study: StudyRecord | None) -> tuple[StudyState, bool] | None:

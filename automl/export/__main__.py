@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run
+from automl.doors import DEFAULT_STORAGE, STORAGE_VARIABLE, run, stoppable
 
 if TYPE_CHECKING:
     from automl.export.shipped import ShippedModel
@@ -18,6 +18,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptio
 
 
 @app.command()
+@stoppable("interrupted: nothing is half-written")
 def command(
     study: Annotated[str, typer.Option(help="The study whose shipped model is exported.")],
     storage: Annotated[
@@ -68,7 +69,7 @@ def _plan(model: ShippedModel, where: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point."""
-    run(app, "python -m automl.export", arguments, "interrupted: nothing is half-written")
+    run(app, "python -m automl.export", arguments)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,6 @@ class Evidence:
         shared: np.ndarray = np.logical_and.reduce([self.covered(number) for number in numbers])
         return shared
 
-    def complete_repeats(self, number: int) -> int:
-        """Repeats in which every row was held out."""
-        return int(self.covered(number).all(axis=1).sum())
-
     def predictions(self, number: int) -> np.ndarray:
         """Label ids, [repeats, rows]; -1 where not covered."""
         return predicted(self.probabilities[number])

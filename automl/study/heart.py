@@ -77,6 +77,12 @@ def is_alive(facts: Mapping[str, Any], at: datetime) -> bool:
     return beat is not None and at - datetime.fromisoformat(beat["at"]) < timedelta(seconds=SILENT_SECONDS)
 
 
+def is_here(facts: Mapping[str, Any]) -> bool:
+    """Whether the search over this study that was at work last is, or was, one of this machine."""
+    beat = facts.get(ALIVE)
+    return beat is not None and beat.get("host") == socket.gethostname()
+
+
 def require_alone(facts: Mapping[str, Any], study: str, at: datetime) -> None:
     """Refuse a study that another process searches: each would take the other's running trials for interrupted ones.
 
@@ -87,8 +93,7 @@ def require_alone(facts: Mapping[str, Any], study: str, at: datetime) -> None:
     """
     if not is_alive(facts, at):
         return
-    host, process = facts[ALIVE]["host"], int(facts[ALIVE]["process"])
-    here = host == socket.gethostname()
+    host, process, here = facts[ALIVE]["host"], int(facts[ALIVE]["process"]), is_here(facts)
     if here and (process == os.getpid() or not _is_running(process)):
         return
     raise StorageError(

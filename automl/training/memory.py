@@ -7,13 +7,13 @@ import resource
 
 
 def peak_memory(device: str) -> dict[str, int]:
-    """Peak so far, in MB: of this process, and of its part of the GPU where it has one."""
+    """Peak so far, in MB: of this process, and of its part of the GPU (0 where it has none)."""
     import torch
 
-    own = {"peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}
-    if device.startswith("cuda"):
-        own["peak_gpu_memory_mb"] = torch.cuda.max_memory_allocated() // 2**20
-    return own
+    return {
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_gpu_memory_mb": torch.cuda.max_memory_allocated() // 2**20 if device.startswith("cuda") else 0,
+    }
 
 
 def free_memory(device: str) -> None:

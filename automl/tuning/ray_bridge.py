@@ -42,6 +42,7 @@ REPORT_FACTS = (
     "start_seconds",
     "busy_seconds",
     "peak_memory_mb",
+    "peak_gpu_memory_mb",
     "worker",
     "resumed_step",
 )
@@ -86,7 +87,13 @@ def cluster(wanted: Resources) -> Iterator[Resources]:
         # Workers import this package from where the driver did, installed or not.
         paths = [str(Path(automl.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    ray.init(**options)
+    try:
+        ray.init(**options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if wanted.address is None:
+            raise
+        why = str(error).partition("\n")[0]
+        raise UsageError(f"--address {wanted.address}: no Ray cluster can be used there ({why})") from None
     for name in ("ray.tune", "ray.train", "ray.air"):  # what they log is told by the trials' own ends
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:

@@ -88,7 +88,7 @@ def test_1_a_live_search_is_followed_without_a_reload(address: str, page: Any, s
     _until(lambda: _open(page, f"{address}/study?study=live") and page.get_by_text("Running trials").count() > 0)
     page.screenshot(path=SCREENSHOTS / "live.png")
     seen = set()
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 90
     while len(seen) < 3 and time.monotonic() < ends:  # the page itself asks for what is new
         seen.add(page.get_by_test_id("stMetricValue").nth(1).inner_text())
         time.sleep(0.5)

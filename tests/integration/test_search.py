@@ -30,6 +30,7 @@ FACTS = {
     "seconds",
     "examples_per_second",
     "peak_memory_mb",
+    "peak_gpu_memory_mb",
     "start_seconds",
     "busy_seconds",
 }

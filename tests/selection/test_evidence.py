@@ -24,7 +24,6 @@ def test_cells_land_on_the_rows_of_their_fold() -> None:
     assert evidence.numbers == [7]
     assert evidence.covered(7).tolist() == [[True] * 4, [True, False, True, False]]
     assert evidence.predictions(7).tolist() == [[0, 1, 0, 0], [0, -1, 1, -1]]
-    assert evidence.complete_repeats(7) == 1
 
 
 def test_the_ensemble_is_the_mean_over_the_repeats_that_cover_a_row() -> None:

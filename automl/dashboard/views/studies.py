@@ -7,7 +7,7 @@ import streamlit as st
 from automl.dashboard.parts import guarded, link, plain, storage_url, store, t
 from automl.dashboard.queries import studies_table
 from automl.dashboard.shown import table
-from automl.dashboard.store import standing
+from automl.dashboard.store import LONGEST
 from automl.metrics import digits
 from automl.study import readable_url
 
@@ -19,7 +19,7 @@ def page() -> None:
     """A searchable list; one that is picked is opened."""
     st.title(t("Studies"))
     st.caption(f"{t('Database')}: {plain(readable_url(storage_url()))}")
-    st.fragment(guarded(_list), run_every=standing(0))()
+    st.fragment(guarded(_list), run_every=LONGEST)()
 
 
 def _list() -> None:

@@ -38,18 +38,22 @@ MOST_LINES = 200  # in one figure; of more trainings the last ones are drawn, an
 def page() -> None:
     """Everything about one study."""
     st.title(plain(wanted_study() or t("Study")))
-    live(_headline)
     study = find_study()
+    chosen = view(VIEWS) if study is not None and study.trials else None
+    live(_overview if chosen == "now" else _headline)
     if study is None:
         return
-    if study.trials:
-        chosen = view(VIEWS)
-        if chosen == "now":
-            live(_running)
-        live({"now": _progress, "best": _best, "space": _space, "work": _work}[chosen], seldom=True)
-    else:
+    if chosen is None:
         st.info(t("No trial has begun yet."))
+    else:
+        live({"now": _progress, "best": _best, "space": _space, "work": _work}[chosen], seldom=True)
     _notes(study)
+
+
+def _overview(study: StudyRecord) -> None:
+    """Both at once: a browser's work is by the number of times that anything is drawn, not by how much."""
+    _headline(study)
+    _running(study)
 
 
 def _headline(study: StudyRecord) -> None:
