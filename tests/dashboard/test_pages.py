@@ -150,6 +150,10 @@ def test_a_running_study_shows_its_trials_and_can_be_stopped(opened: Open, tmp_p
     fine(app)
     with open_study(url, "running", IDENTITY) as study:
         assert study.facts[STOP]
+        assert len(study.recover()) == 1
+    app = opened(url, "study", study="running")
+    assert "the winner is being made into one model" in fine(app)
+    assert "Yes, stop it" not in [button.label for button in app.button], "nothing more can be"
 
 
 def test_a_note_is_kept_and_shown(opened: Open, tmp_path: Path) -> None:

@@ -103,11 +103,12 @@ def _running(study: StudyRecord) -> None:
     st.subheader(t("Running trials"))
     if running.empty:
         st.caption(t("None at this moment: the winner is being made into one model, or the search ends."))
+        return
     for _, one in running.iterrows():
         value = "" if pd.isna(one["value"]) else f"{one['value']:.{decimals(study)}f}"
         words = [f"{t('trial')} {one['trial']}", one["technique"], one["params"], value]
         st.progress(min(float(one["share"]), 1.0), plain(" · ".join(word for word in words if word)))
-    if study.is_search:
+    if study.is_search:  # what comes after the last trial is not cut short
         _stop(study)
 
 
