@@ -12,11 +12,12 @@ from typing import IO
 import pytest
 
 COMMAND = """
-import sys, time
+import signal, sys, time
 import typer
 from automl.doors import run, stoppable
 from automl.errors import DataError
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell that runs tests in the background has it ignored
 app = typer.Typer()
 
 @app.command()
@@ -42,7 +43,10 @@ def started(kind: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun\n"
-        yield process, process.stdout
+        try:
+            yield process, process.stdout
+        finally:
+            process.kill()
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str]:
