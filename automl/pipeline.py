@@ -9,8 +9,8 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from automl.selection.rows import FOLDER, ROWS, write_rows
 from automl.spaces import BoundSpace
 from automl.study import Study, open_study, readable_url
 from automl.study.heart import Heart, now, require_alone
+from automl.threads import beside
 
 if TYPE_CHECKING:
     from automl.tuning.plan import Search
@@ -73,8 +74,7 @@ def search(prepared: Prepared, progress: Progress, *, started: float) -> dict[st
         deadline = started + request.time_limit - _seconds_after_trials(prepared) if request.time_limit else None
         plan = _plan(study, policy, prepared, progress, deadline)
         with Heart(study, plan.stop):
-            with ThreadPoolExecutor(1) as beside:  # while Ray and its workers start
-                baselines = beside.submit(measured_baselines, prepared)
+            with beside(partial(measured_baselines, prepared)) as baselines:
                 if not plan.over:
                     _run_trials(plan, study, prepared, progress, resumed=len(resumed))
 
