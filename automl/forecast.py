@@ -53,7 +53,7 @@ def forecast(prepared: Prepared) -> str:
     )
     workers = workers_here(request)
     minutes = (request.budget * KEPT_SHARE * mean_seconds / workers + START_SECONDS) / 60
-    at_most = f", at most {request.time_limit / 60:.1f} (--time-limit)" if request.time_limit else ""
+    at_most = f", cut to {request.time_limit / 60:.1f} min by --time-limit," if request.time_limit else ""
     measured = ", ".join(f"{speed:.0f}{f' ({name})' if len(speeds) > 1 else ''}" for name, speed in speeds.items())
     return (
         f"about {minutes:.1f} to {2 * minutes:.1f} min{at_most} with {workers} workers: {measured} examples/s a worker "

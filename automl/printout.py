@@ -17,10 +17,11 @@ HARDEST = 3  # labels that are named
 def result_text(result: Mapping[str, Any]) -> str:
     """What the search found, what it is worth, where it is and what to do next."""
     winner, trials, estimate = result["winner"], result["trials"], result["estimate"]
+    trainings = "a training" if len(winner["trainings"]) == 1 else f"{len(winner['trainings'])} trainings"
     lines = [
         "",
         f"Winner: the configuration of trial {winner['trial']}{f', {arm}' if (arm := winner['arm']) else ''}, in "
-        f"{len(winner['trainings'])} trainings; {sum(trials.values())} trials in all "
+        f"{trainings}; {sum(trials.values())} trials in all "
         f"({trials['complete']} complete, {trials['pruned']} pruned, {trials['fail']} failed)",
         *([f"  model = {result['model']}"] if len(result["models"]) > 1 else []),
         *(f"  {name} = {short(value)}" for name, value in told(winner["params"], winner["named"]).items()),

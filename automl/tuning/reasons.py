@@ -35,7 +35,7 @@ def ended_because(policy: Policy, budget: Budget, trials: Sequence[Trial], *, la
     Args:
         late: there was no time for more.
     """
-    out_of = "time was up" if late else "the rest was set aside for the race, which is over"
+    out_of = "no further trial fits into the time" if late else "the rest was set aside for the race, which is over"
     return _why_enough(policy, budget, trials) or out_of
 
 

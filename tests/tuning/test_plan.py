@@ -366,7 +366,7 @@ def test_it_is_said_why_a_search_has_ended(study: Study) -> None:
     search, told = make_search(study, 40)
     end(search, 0.95)
     assert why(target=0.9) == "the target of 0.9 is reached"
-    assert why(deadline=0.0) == "time was up"
+    assert why(deadline=0.0) == "no further trial fits into the time"
     assert why(deadline=1e12) == "the rest was set aside for the race, which is over"
     for _ in range(HOPELESS):
         search.fail(ask(search), "loss is nan", {})
