@@ -20,6 +20,7 @@ FLOORS = [
         "automl.params",
         "automl.quiet",
         "automl.texts",
+        "automl.threads",
     },
     {"automl.fetch", "automl.tasks", "automl.models", "automl.spaces", "automl.study", "automl.progress"},
     {"automl.data", "automl.selection", "automl.baselines", "automl.backbones", "automl.learning_curve"},
