@@ -131,8 +131,8 @@ def _plain_form(
         progress.emit(PhaseStarted("training the winner on every labelled row"))
         _carry_out([finals.refit()], finals, study, prepared, progress)
     why = {
-        STUDENT: f"a plain model that learned from the winner's {len(finals.members)} models, on every labelled row",
-        AVERAGE: f"the mean of the weights of the winner's {len(finals.members)} models, but for those that spoil it",
+        STUDENT: f"a plain model that learned from {finals.committee}, on every labelled row",
+        AVERAGE: f"the mean of the weights of {finals.committee}, but for those that spoil it",
         REFIT: "one model, trained as the winner on every labelled row",
         SINGLE: f"trial {first.number}'s model, which was trained without fold {first.facts['fold']}",
     }

@@ -42,6 +42,11 @@ class Finals:
         first = self.members[0].facts["fold"]
         return [trial for trial in self.members if trial.facts["fold"] == first]
 
+    @property
+    def committee(self) -> str:
+        """The members in words."""
+        return "the winner's one model" if len(self.members) == 1 else f"the winner's {len(self.members)} models"
+
     def lesson(self, name: str) -> dict[str, Any] | None:
         """What came of the student, its rehearsal, or the average; None where it was not made of these members."""
         return self._study.facts[name] if self._taught(name) else None
@@ -88,9 +93,10 @@ class Finals:
         if open_answers:
             return open_answers
         witnesses = self.witnesses
+        fold = int(witnesses[0].facts["fold"])
         lessons = [
-            self._lesson(STUDENT, self.members, None),
-            self._lesson(REHEARSAL, witnesses, int(witnesses[0].facts["fold"])),
+            self._lesson(STUDENT, self.members, None, f"one plain model learns from {self.committee}"),
+            self._lesson(REHEARSAL, witnesses, fold, f"the same without fold {fold}, whose rows tell what that gains"),
         ]
         if len(witnesses) > 1 and self._params.technique in AVERAGEABLE:
             lessons.append(self._average(witnesses))
@@ -109,11 +115,12 @@ class Finals:
                 "path": facts["checkpoint"],
                 "sha256": facts["checkpoint_sha256"],
             },
+            f"the winner's model of trial {trial.number} labels every text, for a plain model to learn from",
         )
 
     def refit(self) -> Order:
         """Train one model as the winner, on every labelled row and its own labels."""
-        return self._lesson(REFIT, [], None, self._params)
+        return self._lesson(REFIT, [], None, "the winner is trained again, on every labelled row", self._params)
 
     def _average(self, witnesses: list[Trial]) -> Order:
         return Order(
@@ -127,9 +134,12 @@ class Finals:
                 "others": _files([trial for trial in self.members if trial not in witnesses]),
                 "fold": witnesses[0].facts["fold"],
             },
+            f"the weights of {self.committee} are averaged, and that is compared with each",
         )
 
-    def _lesson(self, name: str, members: list[Trial], fold: int | None, params: Params | None = None) -> Order:
+    def _lesson(
+        self, name: str, members: list[Trial], fold: int | None, about: str, params: Params | None = None
+    ) -> Order:
         known = self._study.facts
         said = [known[f"{ANSWERS} {trial.number}"] for trial in members]
         return Order(
@@ -146,6 +156,7 @@ class Finals:
                 "seed": self.members[0].facts["seed"],
                 "fold": fold,
             },
+            about,
         )
 
     def _answered(self, trial: Trial) -> bool:

@@ -13,8 +13,9 @@ WAIT = "wait"  # the job of a worker that there is nothing for at the moment: it
 
 @dataclass(frozen=True)
 class Order:
-    """One piece of work: a trial, or one of the last steps (`tuning.finals`), which have a name alone."""
+    """One piece of work: a trial, or one of the last steps (`tuning.finals`), which have a name and some words."""
 
     name: str
     number: int | None  # of the trial
     payload: Mapping[str, Any]  # "job": trial, answer or teach, and the arguments of the worker's method
+    about: str = ""  # of a last step: what it does, for who watches

@@ -130,7 +130,7 @@ class Search:
         self._finals = self._finals or self._last_steps()
         order = self._finals.next() if self._finals else None
         if order is not None:
-            self._progress.emit(PhaseStarted(f"{order.name}: one plain model is made of all models of the winner"))
+            self._progress.emit(PhaseStarted(order.about))
         return order
 
     def done(self, step: str, facts: Mapping[str, Any]) -> None:

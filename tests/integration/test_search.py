@@ -220,7 +220,8 @@ def test_a_student_of_all_models_is_shipped_and_their_checkpoints_are_kept(place
     assert facts["test"]["checkpoint_sha256"] == facts["student"]["checkpoint_sha256"]
     assert facts["student"]["value"] is None, "it holds nothing out: it learns from every labelled row"
     count = len(first.result["winner"]["trainings"])
-    assert first.result["shipped"].startswith(f"a plain model that learned from the winner's {count} models")
+    models = f"{count} models" if count > 1 else "one model"
+    assert first.result["shipped"].startswith(f"a plain model that learned from the winner's {models}")
     assert f"{facts['rehearsal']['value']:.3f}" in first.result["shipped"]
 
 

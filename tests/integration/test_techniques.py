@@ -66,7 +66,8 @@ def test_a_head_on_features_is_found_fast_and_shipped_as_a_plain_model(workplace
     run = search(workplace, FEATURES)
     assert run.result["winner"]["params"]["technique"] == "features"
     count = len(run.result["winner"]["trainings"])
-    assert run.result["shipped"].startswith(f"a plain model that learned from the winner's {count} models")
+    models = f"{count} models" if count > 1 else "one model"
+    assert run.result["shipped"].startswith(f"a plain model that learned from the winner's {models}")
     assert score_of(workplace, run, tmp_path) == run.result["test"]["value"]
     card = (workplace.folder / run.result["model_dir"] / "README.md").read_text()
     assert f"Shipped: {run.result['shipped']}" in card

@@ -85,7 +85,8 @@ def test_an_answer_is_asked_of_the_model_that_the_trial_left(study: Study) -> No
     order = finals_of(study, a_winner(2), PLAIN).next()
     whole = Params(**PLAIN).model_dump()
     payload = {"job": "answer", "number": 3, "model": "tiny", "params": whole}
-    assert order == Order("answers 3", None, payload | {"path": "3.safetensors", "sha256": "sha of 3"})
+    about = "the winner's model of trial 3 labels every text, for a plain model to learn from"
+    assert order == Order("answers 3", None, payload | {"path": "3.safetensors", "sha256": "sha of 3"}, about)
 
 
 def test_whoever_learns_has_the_encoder_of_those_who_teach(study: Study) -> None:
@@ -128,6 +129,9 @@ def test_the_student_learns_from_all_on_every_row_and_the_rehearsal_from_those_t
     assert rehearsal.payload["committee"] == [said[3], said[7]]
     assert student.payload["seed"] == rehearsal.payload["seed"] == FIRST.seed
     assert {order.payload["job"] for order in (student, rehearsal)} == {"teach"}
+    assert student.about == "one plain model learns from the winner's 3 models"
+    assert rehearsal.about == "the same without fold 0, whose rows tell what that gains"
+    assert average.about.startswith("the weights of the winner's 3 models are averaged")
     files = {number: (f"{number}.safetensors", f"sha of {number}") for number in (3, 5, 7)}
     assert average.payload["judged"] == [files[3], files[7]]
     assert average.payload["others"] == [files[5]]
