@@ -24,6 +24,7 @@ from automl.selection.rows import FOLDER, ROWS, write_rows
 from automl.spaces import BoundSpace
 from automl.study import Study, open_study, readable_url
 from automl.study.heart import Heart, now, require_alone
+from automl.study.record import LEADER
 from automl.threads import beside
 
 if TYPE_CHECKING:
@@ -155,6 +156,7 @@ def _run_trials(plan: Search, study: Study, prepared: Prepared, progress: Progre
                 storage=readable_url(prepared.storage),
                 time_limit=request.time_limit,
                 standings=_standings(ended, prepared.space),
+                leader=study.facts.get(LEADER),
             )
         )
         ray_bridge.run(plan, setup, resources)

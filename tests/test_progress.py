@@ -95,10 +95,11 @@ def test_json_is_one_strict_object_a_line_on_stdout_only(capsys):
         **{"event": "study_started", "study": "a1", "task": "sst2", "model": "sentence-transformers/all-MiniLM-L6-v2"},
         **{"metric": "macro_f1", "budget": 20, "done": 4, "resumed": 1, "workers": 2, "storage": "sqlite:///study.db"},
         **{"time_limit": None, "standings": [{"configuration": 2, "params": PARAMS, "trainings": 1, "mean": 0.7}]},
+        "leader": None,
     }
     assert objects[4] == {
         **{"event": "trial_ended", "number": 4, "state": "COMPLETE", "value": 0.8 + 4 / 100, "seconds": 34.4},
-        **{"params": PARAMS, "error": None, "checkpoint": None, "configuration": None},
+        **{"params": PARAMS, "error": None, "checkpoint": None, "configuration": None, "leader": None},
     }
     assert objects[-1] == {"event": "result", "value": 0.9}
 
@@ -400,6 +401,14 @@ def test_who_was_trained_on_more_folds_leads_a_lucky_one():
         tally.end(replace(ended(number, value), configuration=configuration))
     found = [(one.configuration, one.trainings, pytest.approx(one.mean)) for one in tally.leaders(5)]
     assert found == [(0, 3, 0.72), (2, 2, 0.75), (1, 2, 0.65)]
+
+
+def test_who_leads_as_the_search_counts_comes_first_though_another_came_further():
+    further, fewer = Standing(0, PARAMS, 6, 0.77), Standing(1, PARAMS, 2, 0.92)
+    tally = Tally(replace(study(standings=(further, fewer)), leader=1))
+    assert tally.leaders(2) == [fewer, further]
+    tally.end(replace(ended(2, 0.5), leader=0))
+    assert tally.leaders(2) == [further, fewer]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class StudyStarted:
         resumed: trials that were cut off and are run again.
         workers: trials that can run at the same time, at least 1.
         time_limit: seconds from now on after which no trial starts, or None.
+        leader: the configuration that led before.
     """
 
     study: str
@@ -43,6 +44,7 @@ class StudyStarted:
     storage: str
     time_limit: float | None = None
     standings: tuple[Standing, ...] = ()
+    leader: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class TrialEnded:
 
     Args:
         configuration: number of the trial that had these params first; None: this one.
+        leader: the configuration that leads now, as the search counts; None: none does.
     """
 
     number: int
@@ -79,6 +82,7 @@ class TrialEnded:
     error: str | None = None
     checkpoint: str | None = None
     configuration: int | None = None
+    leader: int | None = None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Tally:
         self._seconds = 0.0
         self.counts: Counter[State] = Counter()
         self._standings = {one.configuration: one for one in study.standings}
+        self._leader = study.leader
 
     @property
     def ended(self) -> int:
@@ -34,6 +35,7 @@ class Tally:
         self._started.pop(trial.number, None)
         self._seconds += trial.seconds
         self.counts[trial.state] += 1
+        self._leader = trial.leader
         if trial.state is State.COMPLETE and trial.value is not None and math.isfinite(trial.value):
             number = trial.number if trial.configuration is None else trial.configuration
             before = self._standings.get(number, Standing(number, trial.params, 0, 0.0))
@@ -42,11 +44,15 @@ class Tally:
             self._standings[number] = Standing(number, before.params, trainings, mean)
 
     def leaders(self, count: int) -> list[Standing]:
-        """The best configurations, as the search ranks them: who was trained on more folds and seeds comes first.
+        """The best configurations: who leads, as the search counts, then who was trained on most folds and seeds.
 
         Values of different folds do not compare, so that the best of all of them would only be the luckiest.
         """
-        return sorted(self._standings.values(), key=lambda one: (-one.trainings, -one.mean, one.configuration))[:count]
+
+        def place(one: Standing) -> tuple[bool, int, float, int]:
+            return one.configuration != self._leader, -one.trainings, -one.mean, one.configuration
+
+        return sorted(self._standings.values(), key=place)[:count]
 
     def remaining(self, now: float) -> float | None:
         """Seconds until the budget or the time limit is used up; None until a trial has ended.

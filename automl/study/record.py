@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import optuna
 
 IDENTITY = "identity"  # study attribute: what this study is a search over; never changes
+LEADER = "leader"  # study attribute: number of the configuration that leads, as the search counts
 RESULT = "result"  # study attribute: the content of `result.json`, when the search has ended
 
 

@@ -11,6 +11,7 @@ from automl.progress import Notice, PhaseStarted, Progress, TrialEnded, TrialRep
 from automl.records import State, Trial
 from automl.spaces import BoundSpace
 from automl.study import Study
+from automl.study.record import LEADER
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import Cell, cell_of, configuration_of, configurations
 from automl.tuning.duration import Forecast
@@ -63,6 +64,7 @@ class Search:
             for step, value in trial.intermediate.items():
                 self._seen_at(cell_of(trial), self._arm_of(trial.params), step)[configuration_of(trial)] = value
         self._running: dict[int, _Running] = {}
+        self._leader: int | None = study.facts.get(LEADER)
         self._finals: Finals | None = None
         self._racing = self._nothing_new = self._no_time = False
         self.interrupted = False  # set from outside, by a signal handler
@@ -271,6 +273,7 @@ class Search:
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
         self._forget_states()
+        self._follow_leader()
         self._progress.emit(
             TrialEnded(
                 number,
@@ -281,9 +284,17 @@ class Search:
                 facts.get("error"),
                 facts.get("checkpoint"),
                 running.configuration,
+                self._leader,
             )
         )
         return trial
+
+    def _follow_leader(self) -> None:
+        """Record who leads, if it is another one, for those who watch."""
+        leader = leader_with_models(self._policy, configurations(self._study.trials()))
+        if leader is not None and leader.number != self._leader:
+            self._leader = leader.number
+            self._study.record(LEADER, leader.number)
 
     def _forget_states(self, *, promotable: bool = True) -> None:
         if self._checkpoints is not None:

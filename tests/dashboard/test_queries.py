@@ -67,6 +67,11 @@ def test_the_shipped_configuration_comes_first() -> None:
     assert list(queries.configurations_table(study)["state"]) == ["shipped", "complete"]
 
 
+def test_who_leads_comes_before_who_came_further() -> None:
+    further = [trial(0, 0.5), trial(1, 0.9), trial(2, 0.7, configuration=0, fold=1, seed=1, stage="race")]
+    assert list(queries.configurations_table(record(*further, leader=1))["configuration"]) == [1, 0]
+
+
 def test_less_is_better_where_a_study_says_so() -> None:
     study = record(trial(0, 0.9), trial(1, 0.5), maximize=False)
     assert list(queries.configurations_table(study)["configuration"]) == [1, 0]

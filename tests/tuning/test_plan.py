@@ -16,6 +16,7 @@ from automl.progress import TrialEnded, TrialReported, TrialStarted
 from automl.records import State
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
+from automl.study.record import LEADER
 from automl.tuning.budget import Budget
 from automl.tuning.configurations import configurations
 from automl.tuning.duration import Forecast
@@ -104,6 +105,26 @@ def test_an_order_has_all_that_a_worker_needs_and_is_told_from_start_to_end(stud
     assert recorded.params == {"learning_rate": 1e-4}, "what the space fixes is no choice"
     facts = {"versions": "all", "stage": SEARCH, "fold": 0, "seed": 7, "peak_memory_mb": 3, "precision": "float32"}
     assert {name: recorded.facts[name] for name in facts} == facts
+
+
+def test_who_leads_is_told_and_recorded_as_the_race_has_it(study: Study) -> None:
+    """Not who came furthest: the first of two is slow, and ahead where both were."""
+    search, told = make_search(study, 6, n_folds=3)
+    slow, fast = ask(search), ask(search)
+    search.complete(slow, 0.9, {})
+    search.complete(fast, 0.8, {})
+    racing: dict[int, int] = {}
+    while set(racing) != {slow, fast}:
+        number = ask(search)
+        of = study.trials()[number].facts.get("configuration")
+        if of is None:
+            search.complete(number, 0.4, {})
+        else:
+            racing[of] = number
+    search.complete(racing[fast], 1.0, {})
+    assert {event.leader for event in told.events if isinstance(event, TrialEnded)} == {study.facts[LEADER]} == {slow}
+    search.complete(racing[slow], 0.5, {})
+    assert (told.events[-1].leader, study.facts[LEADER]) == (fast, fast)
 
 
 def test_a_repeat_of_a_good_configuration_knows_which_one_it_repeats(study: Study) -> None:

@@ -13,7 +13,7 @@ from automl.dashboard.queries.trials import RECENT, trainings, trials_table
 from automl.records import State
 from automl.spaces.bound import ARM
 from automl.study.reader import StudyRecord
-from automl.study.record import RESULT
+from automl.study.record import LEADER, RESULT
 
 if TYPE_CHECKING:
     import optuna
@@ -39,7 +39,7 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
     Columns: configuration, technique, params, mean and spread (standard deviation over folds and seeds) of its
     completed trainings, how many these are, all trainings, those stopped, seconds of all of them, and its state:
     "shipped", "running", "complete", "stopped", "failed" or "waiting".
-    Ranked as the search does: who came further comes first.
+    The one that is shipped comes first, then who leads, as the search counts, then who came furthest.
     """
     trials = trials_table(study)
     if trials.empty:
@@ -63,8 +63,11 @@ def configurations_table(study: StudyRecord) -> pd.DataFrame:
     table = table.fillna({"complete": 0}).astype({"complete": int}).reset_index()
     sign = -1 if study.maximize else 1
     order = table.assign(
-        first=table["state"] != "shipped", further=-table["complete"], worse=(sign * table["mean"]).fillna(np.inf)
-    ).sort_values(["first", "further", "worse", "configuration"], kind="stable")
+        first=table["state"] != "shipped",
+        led=table["configuration"] != study.facts.get(LEADER),
+        further=-table["complete"],
+        worse=(sign * table["mean"]).fillna(np.inf),
+    ).sort_values(["first", "led", "further", "worse", "configuration"], kind="stable")
     return order[CONFIGURATION_COLUMNS].reset_index(drop=True)
 
 
