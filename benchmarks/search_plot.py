@@ -50,7 +50,7 @@ def _panel(panel: Any, cell: str, records: Sequence[Record]) -> None:
     for record in records:
         if record["competitor"] == OURS and record["test"] is not None and record["curve"]:
             seconds, values = np.array([*record["curve"], [record["seconds"], record["curve"][-1][1]]]).T
-            label = f"{OURS}, best on validation so far"
+            label = f"{OURS}, validation: mean of who leads"
             panel.step(seconds, values, where="post", color=COLOURS[OURS], linewidth=0.8, alpha=0.5, label=label)
     for name in COMPETITORS:
         runs = [record for record in records if record["competitor"] == name and record["test"] is not None]

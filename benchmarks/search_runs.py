@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmarks.engine_crew import THREADS_VARIABLES
@@ -116,22 +118,31 @@ def _told_by_rival(output: Path) -> Record:
 def _told_by_ours(ended: Ended, limit: float) -> Record:
     events = [(seconds, json.loads(line)) for seconds, line in ended.lines]
     result = events[-1][1]
-    best, curve = -1.0, []
-    for seconds, event in events:
-        value = event.get("value") if event.get("event") == "trial_ended" and event.get("state") == "COMPLETE" else None
-        if value is not None and value > best:
-            best = value
-            curve.append((round(seconds, 1), value))
     return {
         "validation": _number(result["validation"]),
         "estimate": result.get("estimate"),
         "claimed_test": _number(result["test"]),
         "chosen": (result.get("winner") or {}).get("params"),
         "tried": sum(result["trials"].values()),
-        "curve": curve,
+        "curve": leaders_means(events),
         "stopped": "time limit" if ended.seconds >= 0.9 * limit else "finished",
         "versions": result.get("versions"),
     }
+
+
+def leaders_means(events: Sequence[tuple[float, Mapping[str, Any]]]) -> list[tuple[float, float]]:
+    """Whenever it changed: seconds, and the mean score over its folds of who led then."""
+    values, curve = defaultdict[int, list[float]](list), list[tuple[float, float]]()
+    for seconds, event in events:
+        if event.get("event") != "trial_ended":
+            continue
+        if event["state"] == "COMPLETE":
+            first = event["number"] if event["configuration"] is None else event["configuration"]
+            values[first].append(event["value"])
+        led = values.get(event["leader"])
+        if led and (not curve or curve[-1][1] != fmean(led)):
+            curve.append((round(seconds, 1), fmean(led)))
+    return curve
 
 
 def _number(score: Any) -> float:

@@ -17,6 +17,7 @@ from benchmarks.search_cells import Cell, read_rows, shares, subsample, unused, 
 from benchmarks.search_plot import plot
 from benchmarks.search_process import run_limited
 from benchmarks.search_rivals import OUTCOME, Order, Tally, read_data, stop_at
+from benchmarks.search_runs import leaders_means
 from benchmarks.search_score import HEAD, predict
 from benchmarks.search_setfit import iterations
 from benchmarks.search_table import compared, honesty, honesty_lines, print_table
@@ -187,6 +188,17 @@ def test_pairs_of_setfit_are_as_many_as_fit_and_one_at_least() -> None:
     assert iterations(120, 80) == 3
     assert iterations(300, 800) == 1
     assert iterations(1, 800) == 1
+
+
+def test_what_is_drawn_of_our_run_is_the_mean_of_who_led_not_the_luckiest_value() -> None:
+    def over(number: int, value: float | None, leader: int | None, of: int | None = None) -> dict[str, Any]:
+        state = "PRUNED" if value is None else "COMPLETE"
+        own = {"number": number, "configuration": of, "state": state, "value": value, "leader": leader}
+        return {"event": "trial_ended", **own}
+
+    told = [over(0, None, None), over(1, 0.8, 1), over(2, 0.7, 1), over(3, 0.9, 1, of=2), over(4, 0.7, 1, of=1)]
+    events = [(1.04, {"event": "study_started"}), *((10.0 * (n + 1), event) for n, event in enumerate(told))]
+    assert leaders_means(events) == [(20.0, 0.8), (50.0, 0.75)]
 
 
 @pytest.mark.slow
