@@ -269,7 +269,14 @@ def test_the_plot_names_its_axes_and_all_who_ran(tmp_path: Path) -> None:
     records = [_record("ours", 0, 0.8), _record("ours", 1, 0.7), _record("setfit", 0, 0.6), _record("grid", 0, None)]
     plot(records, [CELL, "other-10"], tmp_path / "docs" / "search.svg")
     drawn = (tmp_path / "docs" / "search.svg").read_text(encoding="utf-8")
-    for words in ("seconds", "accuracy", "ours, test", "ours, validation: mean of who leads", "setfit, test", "time limit"):
+    for words in (
+        "seconds",
+        "accuracy",
+        "ours, test",
+        "ours, validation: mean of who leads",
+        "setfit, test",
+        "time limit",
+    ):
         assert words in drawn
     assert "grid, test" not in drawn
 
