@@ -146,7 +146,7 @@ def _progress(study: StudyRecord) -> None:
 def _best(study: StudyRecord) -> None:
     found = queries.configurations_table(study)
     st.caption(
-        t("Mean and spread (standard deviation) over folds and seeds. Who came further in the race comes first.")
+        t("Mean and spread (standard deviation) over folds and seeds. Who leads is first, then who came further.")
     )
     rows = table(
         found,
