@@ -196,7 +196,7 @@ def test_what_is_drawn_of_our_run_is_the_mean_of_who_led_not_the_luckiest_value(
         own = {"number": number, "configuration": of, "state": state, "value": value, "leader": leader}
         return {"event": "trial_ended", **own}
 
-    told = [over(0, None, None), over(1, 0.8, 1), over(2, 0.7, 1), over(3, 0.9, 1, of=2), over(4, 0.7, 1, of=1)]
+    told = [over(0, None, None), over(1, 0.8, 1), over(2, 0.9, 1), over(3, 0.95, 1, of=2), over(4, 0.7, 1, of=1)]
     events = [(1.04, {"event": "study_started"}), *((10.0 * (n + 1), event) for n, event in enumerate(told))]
     assert leaders_means(events) == [(20.0, 0.8), (50.0, 0.75)]
 

@@ -273,7 +273,8 @@ class Search:
         trial = self._study.end(number, state, value, {**running.facts, **facts, "seconds": round(seconds, 3)})
         self._proposer.ended(trial)
         self._forget_states()
-        self._follow_leader()
+        if state is State.COMPLETE or running.stage == RACE:  # others change nothing there, and are most
+            self._follow_leader()
         self._progress.emit(
             TrialEnded(
                 number,

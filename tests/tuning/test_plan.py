@@ -12,7 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from automl.progress import TrialEnded, TrialReported, TrialStarted
+from automl.progress import PhaseStarted, TrialEnded, TrialReported, TrialStarted
 from automl.records import State
 from automl.spaces import Arm, BoundSpace, Param, SearchSpace
 from automl.study import Study, open_study
@@ -107,7 +107,8 @@ def test_an_order_has_all_that_a_worker_needs_and_is_told_from_start_to_end(stud
     assert {name: recorded.facts[name] for name in facts} == facts
 
 
-def test_who_leads_is_told_and_recorded_as_the_race_has_it(study: Study) -> None:
+@pytest.mark.parametrize("beaten", [True, False])
+def test_who_leads_is_told_and_recorded_as_the_race_has_it(study: Study, beaten: bool) -> None:
     """Not who came furthest: the first of two is slow, and ahead where both were."""
     search, told = make_search(study, 6, n_folds=3)
     slow, fast = ask(search), ask(search)
@@ -123,7 +124,10 @@ def test_who_leads_is_told_and_recorded_as_the_race_has_it(study: Study) -> None
             racing[of] = number
     search.complete(racing[fast], 1.0, {})
     assert {event.leader for event in told.events if isinstance(event, TrialEnded)} == {study.facts[LEADER]} == {slow}
-    search.complete(racing[slow], 0.5, {})
+    if beaten:
+        search.complete(racing[slow], 0.5, {})
+    else:
+        search.prune(racing[slow])
     assert (told.events[-1].leader, study.facts[LEADER]) == (fast, fast)
 
 
@@ -468,13 +472,14 @@ class TestTime:
 
 
 def test_a_winner_of_one_plain_model_is_trained_again_on_every_row(study: Study) -> None:
-    search, _ = make_search(study, budget=2)
+    search, told = make_search(study, budget=2)
     end(search, 0.5)
     end(search, 0.6)
     assert not search.over
     order = search.ask()
     assert order is not None
     assert (order.name, order.number) == ("refit", None)
+    assert told.events[-1] == PhaseStarted("the winner is trained again, on every labelled row")
     search.done(order.name, {"checkpoint": "here"})
     assert search.over
     assert search.ask() is None
